@@ -1,0 +1,69 @@
+package encoding
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Limits of every CBOR item this project reads. A transaction is at most 64 KiB; the largest state
+// value is a contract's text beside its metadata.
+const (
+	MaxCBORDepth    = 16      // deepest real structure: transaction, body, list, entry, map: 9
+	MaxCBORElements = 1 << 16 // a 64 KiB message cannot hold more one-byte elements
+)
+
+var (
+	encMode = must(func() (cbor.EncMode, error) {
+		o := cbor.CoreDetEncOptions()
+		o.IndefLength = cbor.IndefLengthForbidden
+		o.NilContainers = cbor.NilContainerAsEmpty
+		o.TagsMd = cbor.TagsAllowed
+		return o.EncMode()
+	}())
+	decMode = must(cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		UTF8:              cbor.UTF8RejectInvalid,
+		IntDec:            cbor.IntDecConvertNone,
+		MaxNestedLevels:   MaxCBORDepth,
+		MaxArrayElements:  MaxCBORElements,
+		MaxMapPairs:       MaxCBORElements,
+		TagsMd:            cbor.TagsAllowed,
+	}.DecMode())
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // options are constants: unreachable unless the library changes
+	}
+	return v
+}
+
+// RawCBOR is an encoded item kept as it stands, to be decoded later.
+type RawCBOR = cbor.RawMessage
+
+// Tag is a CBOR tag number with the encoded item inside it.
+type Tag = cbor.RawTag
+
+// Marshal writes v in the deterministic form. Nil slices and maps are written as empty ones.
+func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
+
+// Unmarshal reads one whole item in the deterministic form into v. Anything else is refused:
+// trailing bytes, a longer integer than needed, unsorted or duplicate map keys, indefinite lengths,
+// floats, simple values other than false, true and null, text that is not UTF-8, unknown fields.
+func Unmarshal(data []byte, v any) error {
+	if err := CheckCBOR(data); err != nil {
+		return err
+	}
+	if err := decMode.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("cbor: %w", err)
+	}
+	return nil
+}
+
+// ErrNotDeterministic is wrapped by every error that [CheckCBOR] gives for bytes that are CBOR but
+// not the one deterministic encoding.
+var ErrNotDeterministic = errors.New("not deterministic CBOR (RFC 8949 §4.2.1)")

@@ -1,0 +1,66 @@
+package keys
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"io"
+
+	"filippo.io/edwards25519"
+	"github.com/hdevalence/ed25519consensus"
+)
+
+type edScheme struct{}
+
+func (edScheme) parse(raw []byte) (any, error) {
+	// ZIP-215 also accepts non-canonical encodings; for a key they would only give one key two names.
+	p, err := new(edwards25519.Point).SetBytes(raw)
+	if err != nil {
+		return nil, errors.New("not a point of the curve")
+	}
+	if string(p.Bytes()) != string(raw) {
+		return nil, errors.New("not in canonical form")
+	}
+	if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return nil, errors.New("a point of small order, for which anybody can sign")
+	}
+	return ed25519.PublicKey(raw), nil
+}
+
+func (edScheme) verify(pub any, message, sig []byte) bool {
+	return ed25519.Verify(pub.(ed25519.PublicKey), message, sig)
+}
+
+func (edScheme) verifyConsensus(pub any, message, sig []byte) bool {
+	return ed25519consensus.Verify(pub.(ed25519.PublicKey), message, sig)
+}
+
+func (edScheme) generate(rand io.Reader) (Signer, error) {
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(rand, seed); err != nil {
+		return nil, err
+	}
+	return edScheme{}.load(seed)
+}
+
+func (edScheme) load(secret []byte) (Signer, error) {
+	if len(secret) != ed25519.SeedSize {
+		return nil, errSecretLen
+	}
+	key := ed25519.NewKeyFromSeed(secret)
+	pub, err := NewPublicKey(Ed25519, key.Public().(ed25519.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	return &edSigner{key: key, pub: pub}, nil
+}
+
+type edSigner struct {
+	key ed25519.PrivateKey
+	pub PublicKey
+}
+
+func (s *edSigner) Public() PublicKey { return s.pub }
+func (s *edSigner) Secret() []byte    { return s.key.Seed() }
+func (s *edSigner) Sign(_ io.Reader, message []byte) ([]byte, error) {
+	return ed25519.Sign(s.key, message), nil
+}
