@@ -105,7 +105,7 @@ func (d DID) URL(fragment string) string { return string(d) + "#" + fragment }
 // SplitDIDURL splits a DID URL with a fragment, as used in the kid of a JWS, into both parts.
 func SplitDIDURL(u string) (did DID, fragment string, err error) {
 	head, frag, ok := strings.Cut(u, "#")
-	if !ok || frag == "" || strings.ContainsAny(head, "/?") {
+	if !ok || frag == "" || strings.ContainsAny(head, "/?") || strings.Contains(frag, "#") {
 		return "", "", fmt.Errorf("hufu: %q is not a DID URL with a fragment", clip(u))
 	}
 	return DID(head), frag, nil
