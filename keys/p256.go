@@ -103,3 +103,7 @@ func (s *p256Signer) Sign(rand io.Reader, message []byte) ([]byte, error) {
 	v.FillBytes(out[32:])
 	return out, nil
 }
+
+func (p256Scheme) parsePoint(raw []byte) (*ecdsa.PublicKey, error) {
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), raw)
+}

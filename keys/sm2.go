@@ -110,3 +110,5 @@ func (s *sm2Signer) Sign(rand io.Reader, message []byte) ([]byte, error) {
 	v.FillBytes(out[32:])
 	return out, nil
 }
+
+func (sm2Scheme) parsePoint(raw []byte) (*ecdsa.PublicKey, error) { return sm2.NewPublicKey(raw) }
