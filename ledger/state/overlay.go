@@ -1,0 +1,86 @@
+package state
+
+import "slices"
+
+// Overlay collects changes on top of a [Reader] and reads through them. Savepoints nest: what was
+// written since the innermost [Overlay.Nested] is kept by [Overlay.Commit] or undone by
+// [Overlay.Discard]. An Overlay is for one goroutine.
+type Overlay struct {
+	base    Reader
+	changed map[string][]byte // nil value: deleted
+	undo    []undone          // what savepoints need to go back, oldest first
+	marks   []int             // length of undo at each open savepoint
+}
+
+// undone is a key's state in changed before it was written within a savepoint.
+type undone struct {
+	key     string
+	value   []byte
+	present bool
+}
+
+// NewOverlay returns an overlay without changes on base.
+func NewOverlay(base Reader) *Overlay {
+	return &Overlay{base: base, changed: make(map[string][]byte)}
+}
+
+// Get reads key with the changes so far. See [Reader].
+func (o *Overlay) Get(key []byte) ([]byte, error) {
+	if v, ok := o.changed[string(key)]; ok {
+		return v, nil
+	}
+	return o.base.Get(key)
+}
+
+// Set writes value at key. The overlay keeps value; the caller must not change it afterwards. An
+// empty value is a value; only nil deletes.
+func (o *Overlay) Set(key, value []byte) {
+	old, present := o.changed[string(key)]
+	k := string(key)
+	if len(o.marks) > 0 {
+		o.undo = append(o.undo, undone{k, old, present})
+	}
+	o.changed[k] = value
+}
+
+// Delete removes key.
+func (o *Overlay) Delete(key []byte) { o.Set(key, nil) }
+
+// Nested opens a savepoint.
+func (o *Overlay) Nested() { o.marks = append(o.marks, len(o.undo)) }
+
+// Commit closes the innermost savepoint and keeps what was written since. Without an open savepoint
+// it does nothing.
+func (o *Overlay) Commit() {
+	if len(o.marks) == 0 {
+		return
+	}
+	o.marks = o.marks[:len(o.marks)-1]
+	if len(o.marks) == 0 {
+		clear(o.undo)
+		o.undo = o.undo[:0]
+	}
+}
+
+// Discard closes the innermost savepoint and undoes what was written since. Without an open
+// savepoint it drops all changes.
+func (o *Overlay) Discard() {
+	if len(o.marks) == 0 {
+		clear(o.changed)
+		return
+	}
+	mark := o.marks[len(o.marks)-1]
+	o.marks = o.marks[:len(o.marks)-1]
+	for _, u := range slices.Backward(o.undo[mark:]) {
+		if u.present {
+			o.changed[u.key] = u.value
+		} else {
+			delete(o.changed, u.key)
+		}
+	}
+	clear(o.undo[mark:])
+	o.undo = o.undo[:mark]
+}
+
+// Len is the number of keys changed.
+func (o *Overlay) Len() int { return len(o.changed) }

@@ -1,0 +1,63 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+)
+
+// Reader reads one version of the state. Implementations answer the same for the same key as long
+// as they live.
+type Reader interface {
+	// Get returns the value of key, or nil when the state has no such key. The caller must not
+	// change the slice. An error means the state could not be read, never that a key is absent.
+	Get(key []byte) ([]byte, error)
+}
+
+// Change is one key's new value. A nil Value deletes the key.
+type Change struct {
+	Key, Value []byte
+}
+
+// Context is the block, and within it the transaction, that a change happens in.
+type Context struct {
+	Network hufu.Network
+	Height  hufu.Height // of the block
+	Time    int64       // of the block, in unix seconds: the only time there is
+	TxID    hufu.Digest // zero at genesis and at a block's end
+}
+
+// Load reads the record at key, or nil when there is none. A value that is not such a record is an
+// error: the state is damaged, or key belongs to another module.
+func Load[T any](r Reader, key []byte) (*T, error) {
+	raw, err := r.Get(key)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	rec := new(T)
+	if err := encoding.Unmarshal(raw, rec); err != nil {
+		return nil, fmt.Errorf("state: record at %q: %w", prefix(key), err)
+	}
+	return rec, nil
+}
+
+// Save writes rec at key.
+func Save[T any](o *Overlay, key []byte, rec *T) error {
+	raw, err := encoding.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("state: record at %q: %w", prefix(key), err)
+	}
+	o.Set(key, raw)
+	return nil
+}
+
+// prefix is the readable start of a key.
+func prefix(key []byte) string {
+	for i, c := range key {
+		if c < 0x20 || c > 0x7e {
+			return string(key[:i])
+		}
+	}
+	return string(key)
+}
