@@ -34,19 +34,6 @@ func NewPublicKeyFromPoint(s *Suite, x, y []byte) (PublicKey, error) {
 	return PublicKey{suite: s, raw: raw, key: key}, nil
 }
 
-// Point returns both coordinates of the key, 32 bytes each, or false when the suite's keys are not
-// written that way.
-func (k PublicKey) Point() (x, y []byte, ok bool) {
-	key, ok := k.key.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, nil, false
-	}
-	xy := make([]byte, 2*coordinateLen)
-	key.X.FillBytes(xy[:coordinateLen])
-	key.Y.FillBytes(xy[coordinateLen:])
-	return xy[:coordinateLen:coordinateLen], xy[coordinateLen:], true
-}
-
 // pointScheme is a suite whose keys are points with two coordinates.
 type pointScheme interface {
 	// parsePoint reads the uncompressed form (SEC 1 §2.3.4).
