@@ -1,0 +1,158 @@
+package sdjwt
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/keys"
+)
+
+// Content is what a credential says.
+type Content struct {
+	MediaType  string         // the "typ" header
+	Alg        string         // the "alg" header: the issuer's signature suite
+	KeyID      string         // the "kid" header: the DID URL of the issuer's key; "" when absent
+	Issuer     string         // iss: the issuer's DID
+	Type       string         // vct
+	HolderKey  keys.PublicKey // cnf.jwk; the zero key when the credential is bound to none
+	IssuedAt   time.Time      // iat; zero when absent, like the next two
+	NotBefore  time.Time      // nbf
+	ExpiresAt  time.Time      // exp: not to be relied upon from then on
+	Status     *StatusRef     // nil: the credential has no status
+	Claims     map[string]any // the processed payload: everything disclosed, registered claims too
+	iat        int64          // 0: absent
+	nbf, exp   int64
+	hasNBF     bool
+	hasExpires bool
+}
+
+// StatusRef points to one entry of a status list (Token Status List §6.2).
+type StatusRef struct {
+	URI   string
+	Index uint64
+}
+
+// maxTime is the last second of the year 9999, the latest that times are written for.
+const maxTime = 253402300799
+
+func knownAlg(alg string) bool {
+	if alg == "Ed25519" { // RFC 9864 §2.2, the same as EdDSA with an Ed25519 key
+		return true
+	}
+	for _, s := range keys.Suites() {
+		if s.JOSEAlg() == alg {
+			return true
+		}
+	}
+	return false
+}
+
+// content reads what the processed payload says, except the claims themselves.
+func (s *sdJWT) content() (c Content, err error) {
+	h := s.jwt.Header
+	c.MediaType, c.Alg, c.KeyID = h.Text("typ"), h.Text("alg"), h.Text("kid")
+	wrong := func(name string) error {
+		return hufu.Refuse(RuleMalformed, "%s is of the wrong type", name)
+	}
+	for at := s.nodes[s.payload].first; at != none; at = s.nodes[at].next {
+		n := &s.nodes[at]
+		ok := true
+		switch n.name {
+		case "iss":
+			c.Issuer, ok = s.text(at)
+		case "vct":
+			c.Type, ok = s.text(at)
+		case "iat":
+			c.iat, ok = s.time(at)
+			c.IssuedAt = time.Unix(c.iat, 0).UTC()
+		case "nbf":
+			c.nbf, ok = s.time(at)
+			c.hasNBF, c.NotBefore = true, time.Unix(c.nbf, 0).UTC()
+		case "exp":
+			c.exp, ok = s.time(at)
+			c.hasExpires, c.ExpiresAt = true, time.Unix(c.exp, 0).UTC()
+		case "cnf":
+			c.HolderKey, err = s.holderKey(at)
+		case "status":
+			c.Status, err = s.status(at)
+		}
+		if !ok {
+			err = wrong(n.name)
+		}
+		if err != nil {
+			return c, err
+		}
+	}
+	if c.MediaType != MediaType {
+		return c, nil
+	}
+	if c.Type == "" {
+		return c, hufu.Refuse(RuleMalformed, "no vct")
+	}
+	if _, there := h["kid"]; there && c.KeyID == "" {
+		return c, wrong("kid")
+	}
+	return c, nil
+}
+
+func (t *tree) text(at int32) (string, bool) { return t.nodes[at].text, t.nodes[at].kind == text }
+
+// time reads a NumericDate in whole seconds, 1 to maxTime.
+func (t *tree) time(at int32) (int64, bool) {
+	if t.nodes[at].kind != number {
+		return 0, false
+	}
+	v, err := strconv.ParseInt(t.nodes[at].text, 10, 64)
+	return v, err == nil && v > 0 && v <= maxTime
+}
+
+// holderKey reads cnf.jwk (RFC 7800 §3.2). Another confirmation method gives the zero key, for which
+// no key binding can be verified.
+func (t *tree) holderKey(at int32) (keys.PublicKey, error) {
+	if t.nodes[at].kind != object {
+		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf is not an object")
+	}
+	jwk := t.member(at, "jwk")
+	if jwk == none {
+		return keys.PublicKey{}, nil
+	}
+	if t.nodes[jwk].kind != object {
+		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf.jwk is not an object")
+	}
+	key, err := jws.KeyOf(t.members(jwk))
+	if err != nil {
+		detail := "no key"
+		var r *hufu.Refusal
+		if errors.As(err, &r) {
+			detail = r.Detail
+		}
+		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf.jwk: %s", detail)
+	}
+	return key, nil
+}
+
+// status reads a reference to a status list. Another mechanism is refused: a status that nobody
+// here can look up must not pass for none.
+func (t *tree) status(at int32) (*StatusRef, error) {
+	wrong := hufu.Refuse(RuleStatusForm, "status is no status_list with idx and uri")
+	if t.nodes[at].kind != object {
+		return nil, wrong
+	}
+	list := t.member(at, "status_list")
+	if list == none || t.nodes[list].kind != object {
+		return nil, wrong
+	}
+	idx, uri := t.member(list, "idx"), t.member(list, "uri")
+	if idx == none || uri == none || t.nodes[idx].kind != number || t.nodes[uri].kind != text || t.nodes[uri].text == "" {
+		return nil, wrong
+	}
+	index, err := strconv.ParseUint(t.nodes[idx].text, 10, 64)
+	if err != nil || strings.HasPrefix(t.nodes[idx].text, "-") {
+		return nil, wrong
+	}
+	return &StatusRef{URI: t.nodes[uri].text, Index: index}, nil
+}

@@ -1,0 +1,391 @@
+package sdjwt
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+)
+
+// A presentation is several small JSON documents of which one tree of claims is made. They are read
+// once, into one slice of nodes that point into the decoded text, with the rules of
+// encoding.CheckJSON applied on the way.
+
+type kind uint8
+
+const (
+	null kind = iota
+	boolean
+	number
+	text
+	array
+	object
+)
+
+// node is one JSON value. Members of an object and elements of an array are chained by next.
+type node struct {
+	name       string // in an object: the member's name
+	text       string // a string's value, a number's or boolean's literal
+	first      int32  // of an array or object: its first child
+	next       int32  // the next sibling
+	disclosure int32  // 1 + the disclosure that this value came from
+	kind       kind
+}
+
+// none ends a chain. Node 0 is never anybody's child.
+const none int32 = 0
+
+type tree struct {
+	nodes []node
+	digests
+}
+
+// maxNumber bounds the literal of a number, so that no reader has to convert a long one.
+const maxNumber = 64
+
+// manyMembers is from where on members are looked up in a map rather than along the chain.
+const manyMembers = 24
+
+type reader struct {
+	*tree
+	in string
+	at int
+}
+
+// read parses one document and returns its root. what names it in refusals.
+func (t *tree) read(what, in string) (int32, error) {
+	if !utf8.ValidString(in) {
+		return none, hufu.Refuse(RuleMalformed, "%s: not UTF-8", what)
+	}
+	r := reader{tree: t, in: in}
+	root, err := r.value(1)
+	if err == nil {
+		if r.space(); r.at != len(in) {
+			err = errSyntax
+		}
+	}
+	if err != nil {
+		return none, hufu.Refuse(hufu.RuleOf(err), "%s: at byte %d: %s", what, r.at, err.(*hufu.Refusal).Detail)
+	}
+	return root, nil
+}
+
+var (
+	errSyntax    = hufu.Refuse(RuleMalformed, "not JSON")
+	errNumber    = hufu.Refuse(RuleMalformed, "a number of more than 64 characters")
+	errDepth     = hufu.Refuse(RuleTooDeep, "nested deeper than %d", encoding.MaxJSONDepth)
+	errDuplicate = hufu.Refuse(RuleDuplicateName, "a member name that is there already")
+)
+
+func (t *tree) add(n node) int32 {
+	t.nodes = append(t.nodes, n)
+	return int32(len(t.nodes) - 1)
+}
+
+func (r *reader) space() {
+	for r.at < len(r.in) {
+		switch r.in[r.at] {
+		case ' ', '\t', '\r', '\n':
+			r.at++
+		default:
+			return
+		}
+	}
+}
+
+// take steps over c and the space before it.
+func (r *reader) take(c byte) bool {
+	if r.space(); r.at < len(r.in) && r.in[r.at] == c {
+		r.at++
+		return true
+	}
+	return false
+}
+
+// value reads a value that would be the depth-th array or object around its content.
+func (r *reader) value(depth int) (int32, error) {
+	if r.space(); r.at == len(r.in) {
+		return none, errSyntax
+	}
+	switch c := r.in[r.at]; c {
+	case '{', '[':
+		if depth > encoding.MaxJSONDepth {
+			return none, errDepth
+		}
+		r.at++
+		if c == '{' {
+			return r.object(depth)
+		}
+		return r.array(depth)
+	case '"':
+		s, err := r.string()
+		if err != nil {
+			return none, err
+		}
+		return r.add(node{kind: text, text: s}), nil
+	case 't':
+		return r.literal("true", boolean)
+	case 'f':
+		return r.literal("false", boolean)
+	case 'n':
+		return r.literal("null", null)
+	default:
+		return r.number()
+	}
+}
+
+func (r *reader) literal(word string, k kind) (int32, error) {
+	if !strings.HasPrefix(r.in[r.at:], word) {
+		return none, errSyntax
+	}
+	r.at += len(word)
+	return r.add(node{kind: k, text: word}), nil
+}
+
+func (r *reader) array(depth int) (int32, error) {
+	at := r.add(node{kind: array})
+	if r.take(']') {
+		return at, nil
+	}
+	for last := none; ; {
+		v, err := r.value(depth + 1)
+		if err != nil {
+			return none, err
+		}
+		r.link(at, last, v)
+		last = v
+		if r.take(',') {
+			continue
+		}
+		if r.take(']') {
+			return at, nil
+		}
+		return none, errSyntax
+	}
+}
+
+func (r *reader) object(depth int) (int32, error) {
+	at := r.add(node{kind: object})
+	if r.take('}') {
+		return at, nil
+	}
+	names := names{tree: r.tree}
+	for last := none; ; {
+		if r.space(); r.at == len(r.in) || r.in[r.at] != '"' {
+			return none, errSyntax
+		}
+		start := r.at
+		name, err := r.string()
+		if err != nil {
+			return none, err
+		}
+		if !names.add(at, name) {
+			r.at = start
+			return none, errDuplicate
+		}
+		if !r.take(':') {
+			return none, errSyntax
+		}
+		v, err := r.value(depth + 1)
+		if err != nil {
+			return none, err
+		}
+		r.nodes[v].name = name
+		r.link(at, last, v)
+		last = v
+		if r.take(',') {
+			continue
+		}
+		if r.take('}') {
+			return at, nil
+		}
+		return none, errSyntax
+	}
+}
+
+// link puts child behind the last child of parent.
+func (t *tree) link(parent, last, child int32) {
+	if last == none {
+		t.nodes[parent].first = child
+	} else {
+		t.nodes[last].next = child
+	}
+}
+
+// names finds out whether an object has a member already, along its chain or, when it has many, in
+// a map.
+type names struct {
+	*tree
+	count int
+	seen  map[string]struct{}
+}
+
+// add reports whether name is new in the object, whose chain may already hold what was added before.
+func (n *names) add(object int32, name string) bool {
+	n.count++
+	if n.seen == nil && n.count > manyMembers {
+		n.seen = make(map[string]struct{}, 2*manyMembers)
+		for c := n.nodes[object].first; c != none; c = n.nodes[c].next {
+			n.seen[n.nodes[c].name] = struct{}{}
+		}
+	}
+	if n.seen != nil {
+		if _, there := n.seen[name]; there {
+			return false
+		}
+		n.seen[name] = struct{}{}
+		return true
+	}
+	return n.member(object, name) == none
+}
+
+// member finds a member of an object.
+func (t *tree) member(object int32, name string) int32 {
+	for c := t.nodes[object].first; c != none; c = t.nodes[c].next {
+		if t.nodes[c].name == name {
+			return c
+		}
+	}
+	return none
+}
+
+// string reads a string, which starts here, and returns its value.
+func (r *reader) string() (string, error) {
+	start := r.at + 1
+	for i := start; i < len(r.in); i++ {
+		switch c := r.in[i]; {
+		case c == '"':
+			r.at = i + 1
+			return r.in[start:i], nil
+		case c == '\\':
+			return r.escaped(start, i)
+		case c < 0x20:
+			r.at = i
+			return "", errSyntax
+		}
+	}
+	return "", errSyntax
+}
+
+// escaped reads on from the first escape in a string. Unpaired surrogates are refused (RFC 7493 §2.1).
+func (r *reader) escaped(start, at int) (string, error) {
+	end := at
+	for end < len(r.in) && r.in[end] != '"' {
+		if r.in[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(r.in) {
+		return "", errSyntax
+	}
+	var s string
+	if json.Unmarshal([]byte(r.in[start-1:end+1]), &s) != nil || loneSurrogate(r.in[at:end]) {
+		return "", errSyntax
+	}
+	r.at = end + 1
+	return s, nil
+}
+
+// loneSurrogate looks through the escapes of a well-formed JSON string.
+func loneSurrogate(s string) bool {
+	high := false
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			if high {
+				return true
+			}
+			continue
+		}
+		i++
+		isHigh, isLow := false, false
+		if s[i] == 'u' {
+			if c := s[i+1] | 0x20; c == 'd' {
+				isHigh, isLow = strings.IndexByte("89abAB", s[i+2]) >= 0, strings.IndexByte("cdefCDEF", s[i+2]) >= 0
+			}
+			i += 4
+		}
+		if isLow != high {
+			return true
+		}
+		high = isHigh
+	}
+	return high
+}
+
+// number reads a number (RFC 8259 §6) and keeps its literal.
+func (r *reader) number() (int32, error) {
+	start := r.at
+	digits := func() bool {
+		from := r.at
+		for r.at < len(r.in) && r.in[r.at] >= '0' && r.in[r.at] <= '9' {
+			r.at++
+		}
+		return r.at > from
+	}
+	is := func(set string) bool {
+		if r.at < len(r.in) && strings.IndexByte(set, r.in[r.at]) >= 0 {
+			r.at++
+			return true
+		}
+		return false
+	}
+	is("-")
+	if !is("0") && !digits() {
+		return none, errSyntax
+	}
+	if is(".") && !digits() {
+		return none, errSyntax
+	}
+	if is("eE") {
+		is("+-")
+		if !digits() {
+			return none, errSyntax
+		}
+	}
+	if r.at-start > maxNumber {
+		r.at = start
+		return none, errNumber
+	}
+	return r.add(node{kind: number, text: r.in[start:r.at]}), nil
+}
+
+// claims makes the value of a node with the types of encoding/json, numbers as json.Number.
+func (t *tree) claims(at int32) any {
+	n := &t.nodes[at]
+	switch n.kind {
+	case boolean:
+		return n.text == "true"
+	case number:
+		return json.Number(n.text)
+	case text:
+		return n.text
+	case array:
+		count := 0
+		for c := n.first; c != none; c = t.nodes[c].next {
+			count++
+		}
+		list := make([]any, 0, count)
+		for c := n.first; c != none; c = t.nodes[c].next {
+			list = append(list, t.claims(c))
+		}
+		return list
+	case object:
+		return t.members(at)
+	}
+	return nil
+}
+
+func (t *tree) members(at int32) map[string]any {
+	count := 0
+	for c := t.nodes[at].first; c != none; c = t.nodes[c].next {
+		count++
+	}
+	m := make(map[string]any, count)
+	for c := t.nodes[at].first; c != none; c = t.nodes[c].next {
+		m[t.nodes[c].name] = t.claims(c)
+	}
+	return m
+}
