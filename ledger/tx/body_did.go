@@ -26,27 +26,27 @@ const ControlFragment = "key-"
 // DIDCreate is the inception event of an identifier, which is the digest of this event. It is signed
 // by its own Keys.
 type DIDCreate struct {
-	Keys          [][]byte      `cbor:"1,keyasint"`           // control keys, Multikeys; index 0 on
-	Threshold     uint8         `cbor:"2,keyasint"`           // how many of Keys must sign
-	Next          []hufu.Digest `cbor:"3,keyasint"`           // digests of the control keys to rotate to ([keys.PublicKey.Digest])
-	NextThreshold uint8         `cbor:"4,keyasint"`           // how many of them must sign the rotation
-	Methods       []Method      `cbor:"5,keyasint,omitempty"` // further verification methods
-	Services      []Service     `cbor:"6,keyasint,omitempty"`
-	Salt          []byte        `cbor:"7,keyasint,omitempty"` // nothing or SaltLen random bytes
+	Keys          [][]byte      `cbor:"1,keyasint" json:"keys"`                        // control keys, Multikeys; index 0 on
+	Threshold     uint8         `cbor:"2,keyasint" json:"threshold"`                   // how many of Keys must sign
+	Next          []hufu.Digest `cbor:"3,keyasint" json:"next"`                        // digests of the control keys to rotate to ([keys.PublicKey.Digest])
+	NextThreshold uint8         `cbor:"4,keyasint" json:"next_threshold"`              // how many of them must sign the rotation
+	Methods       []Method      `cbor:"5,keyasint,omitempty" json:"methods,omitempty"` // further verification methods
+	Services      []Service     `cbor:"6,keyasint,omitempty" json:"services,omitempty"`
+	Salt          []byte        `cbor:"7,keyasint,omitempty" json:"salt,omitempty"` // nothing or SaltLen random bytes
 }
 
 // Method is a verification method besides the control keys (DID Core 1.0 §5.2).
 type Method struct {
-	Fragment string `cbor:"1,keyasint"`
-	Key      []byte `cbor:"2,keyasint"` // Multikey
-	Purposes uint8  `cbor:"3,keyasint"` // bits, see PurposeAuthentication
+	Fragment string `cbor:"1,keyasint" json:"fragment"`
+	Key      []byte `cbor:"2,keyasint" json:"key"`      // Multikey
+	Purposes uint8  `cbor:"3,keyasint" json:"purposes"` // bits, see PurposeAuthentication
 }
 
 // Service is an endpoint (DID Core 1.0 §5.4).
 type Service struct {
-	Fragment string `cbor:"1,keyasint"`
-	Type     string `cbor:"2,keyasint"`
-	Endpoint string `cbor:"3,keyasint"` // URI
+	Fragment string `cbor:"1,keyasint" json:"fragment"`
+	Type     string `cbor:"2,keyasint" json:"type"`
+	Endpoint string `cbor:"3,keyasint" json:"endpoint"` // URI
 }
 
 // DIDRotate replaces all control keys by the ones committed to before. It is signed by the new Keys:
@@ -90,20 +90,31 @@ func (*DIDDeactivate) Kind() Kind { return KindDIDDeactivate }
 
 // Validate implements [Body].
 func (b *DIDCreate) Validate() error {
+	_, err := b.check()
+	return err
+}
+
+// check is Validate, and gives the parsed Keys.
+func (b *DIDCreate) check() ([]keys.PublicKey, error) {
 	if n := len(b.Salt); n != 0 && n != SaltLen {
-		return invalid("a salt of %d bytes, not %d", n, SaltLen)
-	}
-	if err := checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold); err != nil {
-		return err
+		return nil, invalid("a salt of %d bytes, not %d", n, SaltLen)
 	}
 	if err := checkMethods(b.Methods); err != nil {
-		return err
+		return nil, err
 	}
-	return checkServices(b.Services)
+	if err := checkServices(b.Services); err != nil {
+		return nil, err
+	}
+	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold)
 }
 
 // Validate implements [Body].
 func (b *DIDRotate) Validate() error {
+	_, err := b.check()
+	return err
+}
+
+func (b *DIDRotate) check() ([]keys.PublicKey, error) {
 	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold)
 }
 
@@ -135,38 +146,40 @@ func (b *DIDUpdate) Validate() error {
 // Validate implements [Body].
 func (*DIDDeactivate) Validate() error { return nil }
 
-func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThreshold uint8) error {
+func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThreshold uint8) ([]keys.PublicKey, error) {
 	switch {
 	case len(control) == 0 || len(control) > MaxControlKeys:
-		return invalid("%d control keys, not 1 to %d", len(control), MaxControlKeys)
+		return nil, invalid("%d control keys, not 1 to %d", len(control), MaxControlKeys)
 	case len(next) == 0 || len(next) > MaxControlKeys:
-		return invalid("%d next key digests, not 1 to %d", len(next), MaxControlKeys)
+		return nil, invalid("%d next key digests, not 1 to %d", len(next), MaxControlKeys)
 	case threshold == 0 || threshold > MaxThreshold || int(threshold) > len(control):
-		return invalid("a threshold of %d for %d keys", threshold, len(control))
+		return nil, invalid("a threshold of %d for %d keys", threshold, len(control))
 	case nextThreshold == 0 || nextThreshold > MaxThreshold || int(nextThreshold) > len(next):
-		return invalid("a next threshold of %d for %d keys", nextThreshold, len(next))
+		return nil, invalid("a next threshold of %d for %d keys", nextThreshold, len(next))
 	}
+	parsed := make([]keys.PublicKey, len(control))
 	for i, raw := range control {
 		key, err := keys.ParseMultikey(raw)
 		if err != nil {
-			return invalid("control key %d: %v", i, err)
+			return nil, invalid("control key %d: %v", i, err)
 		}
 		for _, other := range control[:i] {
 			if string(other) == string(raw) {
-				return invalid("control key %d twice", i)
+				return nil, invalid("control key %d twice", i)
 			}
 		}
 		// A present key that is also a next one would undo pre-rotation.
+		parsed[i] = key
 		if slices.Contains(next, key.Digest()) {
-			return invalid("control key %d is also a next key", i)
+			return nil, invalid("control key %d is also a next key", i)
 		}
 	}
 	for i, d := range next {
 		if slices.Contains(next[:i], d) {
-			return invalid("next key digest %d twice", i)
+			return nil, invalid("next key digest %d twice", i)
 		}
 	}
-	return nil
+	return parsed, nil
 }
 
 func checkMethods(methods []Method) error {

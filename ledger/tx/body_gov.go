@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
 )
 
 // GovPropose puts actions to the members' vote. The proposer, a member, votes for them by it. The
@@ -47,11 +48,11 @@ type MemberRemoval struct {
 
 // Params are the network's parameters.
 type Params struct {
-	EpochSeconds     uint32 `cbor:"1,keyasint"` // quotas start anew each epoch of block time
-	VotingSeconds    uint32 `cbor:"2,keyasint"` // a proposal is open that long
-	ThresholdNum     uint32 `cbor:"3,keyasint"` // a proposal passes with at least Num/Den of the members
-	ThresholdDen     uint32 `cbor:"4,keyasint"`
-	BlockFloorMillis uint32 `cbor:"5,keyasint"` // least time between blocks
+	EpochSeconds     uint32 `cbor:"1,keyasint" json:"epoch_seconds"`  // quotas start anew each epoch of block time
+	VotingSeconds    uint32 `cbor:"2,keyasint" json:"voting_seconds"` // a proposal is open that long
+	ThresholdNum     uint32 `cbor:"3,keyasint" json:"threshold_num"`  // a proposal passes with at least Num/Den of the members
+	ThresholdDen     uint32 `cbor:"4,keyasint" json:"threshold_den"`
+	BlockFloorMillis uint32 `cbor:"5,keyasint" json:"block_floor_millis"` // least time between blocks
 }
 
 // Upgrade is the height from which nodes run another version of the rules.
@@ -137,6 +138,11 @@ func (m *MemberTerms) Validate() error {
 		return invalid("voting power above %d", uint64(MaxPower))
 	case m.Quota > MaxQuota || m.OpenQuota > MaxQuota:
 		return invalid("a quota above %d", uint64(MaxQuota))
+	}
+	if len(m.ValidatorKey) != 0 {
+		if _, err := keys.NewPublicKey(keys.Ed25519, m.ValidatorKey); err != nil {
+			return invalid("validator key: %v", err)
+		}
 	}
 	return nil
 }

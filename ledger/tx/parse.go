@@ -178,7 +178,16 @@ func (t *Tx) parseBody() error {
 	} else if p.Sequence == 0 {
 		return hufu.Refuse(RuleInception, "only an inception has sequence 0")
 	}
-	return t.Body.Validate()
+	var err error
+	switch b := t.Body.(type) {
+	case *DIDCreate:
+		t.control, err = b.check()
+	case *DIDRotate:
+		t.control, err = b.check()
+	default:
+		err = b.Validate()
+	}
+	return err
 }
 
 // sameBytes refuses what decodes but would be written otherwise: a field that is null or empty

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/keys"
 )
 
 // Payload is what is signed.
@@ -37,10 +38,15 @@ type Tx struct {
 	raw     []byte
 	payload []byte // encoded Payload within raw
 	id      hufu.Digest
+	control []keys.PublicKey
 }
 
 // ID is the SHA-256 of the transaction's bytes, the identifier that CometBFT gives it too.
 func (t *Tx) ID() hufu.Digest { return t.id }
+
+// ControlKeys are the keys of an inception's or a rotation's body, already parsed; for other kinds
+// there are none.
+func (t *Tx) ControlKeys() []keys.PublicKey { return t.control }
 
 // Raw is the transaction's bytes. The caller must not change them.
 func (t *Tx) Raw() []byte { return t.raw }
@@ -52,12 +58,12 @@ func (t *Tx) SigningBytes(i int) []byte {
 
 // InceptionID is the identifier that an inception event creates: the SHA-256 of
 // "hufu/did/v1" 0x00 network 0x00 and the event's CBOR.
-func InceptionID(network hufu.Network, b *DIDCreate) (hufu.ID, error) {
+func InceptionID(network hufu.Network, b *DIDCreate) hufu.ID {
 	raw, err := encoding.Marshal(b)
 	if err != nil {
-		return hufu.ID{}, err
+		return hufu.ID{} // no event has fields that cannot be written
 	}
-	return inceptionID(network, raw), nil
+	return inceptionID(network, raw)
 }
 
 const inceptionDomain = "hufu/did/v1\x00"
