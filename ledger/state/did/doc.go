@@ -1,0 +1,10 @@
+// Package did is the ledger's room for identifiers: create, rotate, update, deactivate.
+//
+// An identifier is the digest of its inception event. Each event commits to the digests of the
+// control keys that come next, so whoever steals the present keys cannot rotate, and the owner, who
+// still has the next ones, can. Keys and methods are never forgotten: a record says from when until
+// when each one held and whether what it signed still stands, so a signature can be judged as of the
+// time it was made, by [Record.KeyAt].
+//
+// A record holds public keys and endpoints that its owner chose to publish and nothing about a person.
+package did

@@ -1,0 +1,138 @@
+package did
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// Resolution is the answer of DID Resolution 1.0 §4.
+type Resolution struct {
+	Context  string             `json:"@context"`
+	Document *Document          `json:"didDocument"`
+	Resolved ResolutionMetadata `json:"didResolutionMetadata"`
+	Metadata DocumentMetadata   `json:"didDocumentMetadata"`
+}
+
+// ResolutionMetadata is about the resolution itself (DID Resolution 1.0 §4.2).
+type ResolutionMetadata struct {
+	ContentType string `json:"contentType,omitempty"`
+	Error       string `json:"error,omitempty"`
+}
+
+// DocumentMetadata is about the document (DID Resolution 1.0 §4.3). Times are RFC 3339, UTC.
+type DocumentMetadata struct {
+	Created     string `json:"created,omitempty"`
+	Updated     string `json:"updated,omitempty"`
+	Deactivated bool   `json:"deactivated,omitempty"`
+	VersionID   string `json:"versionId,omitempty"`
+}
+
+// Document is a DID document (DID Core 1.0 §5).
+type Document struct {
+	Context              []string             `json:"@context"`
+	ID                   hufu.DID             `json:"id"`
+	VerificationMethod   []VerificationMethod `json:"verificationMethod,omitempty"`
+	Authentication       []string             `json:"authentication,omitempty"`
+	AssertionMethod      []string             `json:"assertionMethod,omitempty"`
+	KeyAgreement         []string             `json:"keyAgreement,omitempty"`
+	CapabilityInvocation []string             `json:"capabilityInvocation,omitempty"`
+	Service              []ServiceEndpoint    `json:"service,omitempty"`
+}
+
+// VerificationMethod is a Multikey (Controlled Identifiers 1.0 §2.2.2).
+type VerificationMethod struct {
+	ID                 string   `json:"id"`
+	Type               string   `json:"type"`
+	Controller         hufu.DID `json:"controller"`
+	PublicKeyMultibase string   `json:"publicKeyMultibase"`
+}
+
+// ServiceEndpoint is a service (DID Core 1.0 §5.4).
+type ServiceEndpoint struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Endpoint string `json:"serviceEndpoint"`
+}
+
+// Names of the standards' vocabularies.
+const (
+	ContextDID        = "https://www.w3.org/ns/did/v1"
+	ContextMultikey   = "https://w3id.org/security/multikey/v1"
+	ContextResolution = "https://w3id.org/did-resolution/v1"
+	ContentTypeDID    = "application/did"
+)
+
+// Resolve is the resolution of rec on network: the document of its present keys, or of a deactivated
+// identifier the empty one.
+func Resolve(rec *Record, network hufu.Network) (*Resolution, error) {
+	doc, err := NewDocument(rec, network)
+	if err != nil {
+		return nil, err
+	}
+	return &Resolution{
+		Context:  ContextResolution,
+		Document: doc,
+		Resolved: ResolutionMetadata{ContentType: ContentTypeDID},
+		Metadata: DocumentMetadata{
+			Created: rfc3339(rec.CreatedTime), Updated: rfc3339(rec.UpdatedTime),
+			Deactivated: rec.IsDeactivated(), VersionID: strconv.FormatUint(rec.Version, 10),
+		},
+	}, nil
+}
+
+// NewDocument is the DID document of rec's present keys. It has keys in order of their index and
+// methods in order of their addition.
+func NewDocument(rec *Record, network hufu.Network) (*Document, error) {
+	did := rec.ID.DID(network)
+	doc := &Document{Context: []string{ContextDID, ContextMultikey}, ID: did}
+	if rec.IsDeactivated() {
+		return doc, nil
+	}
+	for _, i := range rec.CurrentKeys() {
+		if err := doc.add(ControlFragment(i), rec.Keys[i].Multikey, controlPurposes); err != nil {
+			return nil, err
+		}
+	}
+	for i := range rec.Methods {
+		if m := &rec.Methods[i]; m.Current() {
+			if err := doc.add(m.Fragment, m.Multikey, m.Purposes); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, s := range rec.Services {
+		doc.Service = append(doc.Service, ServiceEndpoint{ID: did.URL(s.Fragment), Type: s.Type, Endpoint: s.Endpoint})
+	}
+	return doc, nil
+}
+
+func (d *Document) add(fragment string, multikey []byte, purposes uint8) error {
+	key, err := keys.ParseMultikey(multikey)
+	if err != nil {
+		return err
+	}
+	id := d.ID.URL(fragment)
+	d.VerificationMethod = append(d.VerificationMethod, VerificationMethod{
+		ID: id, Type: "Multikey", Controller: d.ID, PublicKeyMultibase: key.Multibase(),
+	})
+	for _, r := range []struct {
+		bit  uint8
+		list *[]string
+	}{
+		{tx.PurposeAuthentication, &d.Authentication},
+		{tx.PurposeAssertion, &d.AssertionMethod},
+		{tx.PurposeAgreement, &d.KeyAgreement},
+		{tx.PurposeInvocation, &d.CapabilityInvocation},
+	} {
+		if purposes&r.bit != 0 {
+			*r.list = append(*r.list, id)
+		}
+	}
+	return nil
+}
+
+func rfc3339(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
