@@ -1,0 +1,41 @@
+package client
+
+import (
+	"errors"
+
+	"github.com/hufu-id/hufu"
+)
+
+// Errors that are about the node or the wait, not about what was asked.
+var (
+	// ErrUnreachable is wrapped when no answer could be had. The cause is wrapped too.
+	ErrUnreachable = errors.New("client: the node cannot be reached")
+	// ErrNotCommitted is wrapped by Submit when the transaction's height of expiry has passed and no
+	// block included it. It never will be.
+	ErrNotCommitted = errors.New("client: the transaction expired without being included")
+	// ErrUnknownOutcome is wrapped by Submit when the wait ended before the transaction was seen in
+	// a block. It may still be included until it expires.
+	ErrUnknownOutcome = errors.New("client: the transaction's outcome is not known")
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = errors.New("client: closed")
+)
+
+// Rules that a node's answers are refused by. Each is the name of one kind of lie.
+const (
+	RuleBadHeader     hufu.Rule = "client.bad-header"     // a header that is not the one signed, or of another height or network
+	RuleBadCommit     hufu.Rule = "client.bad-commit"     // votes that do not make the header final
+	RuleBadValidators hufu.Rule = "client.bad-validators" // validators that the header does not name
+	RuleBadProof      hufu.Rule = "client.bad-proof"      // a record or an absence that the root does not prove
+	RuleBadRoot       hufu.Rule = "client.bad-root"       // an answer under a root that no header has
+	RuleBadBlock      hufu.Rule = "client.bad-block"      // transactions that are not the header's
+	RuleBadResult     hufu.Rule = "client.bad-result"     // results that are not the next header's
+	RuleBadSnapshot   hufu.Rule = "client.bad-snapshot"   // a snapshot that is damaged or not of its root
+	RuleTrustExpired  hufu.Rule = "client.trust-expired"  // the last trusted header is too old to judge by
+	RuleTrust         hufu.Rule = "client.trust"          // a trust that cannot be used
+)
+
+// RuleBusy is the ledger's refusal of a transaction for want of room right now.
+const RuleBusy hufu.Rule = "tx.busy"
+
+// RuleKnown is a node's answer to a transaction that already waits for a block there.
+const RuleKnown hufu.Rule = "tx.known"

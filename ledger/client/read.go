@@ -1,0 +1,255 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
+// View is the state of the ledger at one height. It satisfies state.Reader, so every query of the
+// ledger's modules runs on it.
+type View interface {
+	// Get is the value of key, nil when there is none. The slice must not be changed.
+	Get(key []byte) ([]byte, error)
+	// AsOf says for which state the view's answers hold.
+	AsOf() hufu.AsOf
+	// Network is the network the state belongs to.
+	Network() hufu.Network
+}
+
+// maxAttempts bounds how often a read is run again because the state moved under it. Every attempt
+// begins with all that the one before touched, so more than a few are only needed by a read whose
+// keys depend on records that keep changing.
+const maxAttempts = 64
+
+// maxCached bounds the records kept for one app hash.
+const maxCached = 1 << 17
+
+// cache is what has been proven under one app hash.
+type cache struct {
+	root   hufu.Digest
+	mu     sync.RWMutex
+	values map[string][]byte // nil: proven absent
+}
+
+func newCache(root hufu.Digest) *cache {
+	return &cache{root: root, values: map[string][]byte{}}
+}
+
+func (k *cache) get(key []byte) (value []byte, ok bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	value, ok = k.values[string(key)]
+	return value, ok
+}
+
+func (k *cache) put(items []proof.Proven) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range items {
+		if len(k.values) < maxCached {
+			k.values[string(items[i].Key)] = items[i].Value
+		}
+	}
+}
+
+// errMoved ends an attempt of a read: the state is no longer the one it began on.
+var errMoved = errors.New("client: the state moved during the read")
+
+// Read runs f on the newest state. Everything f reads holds at one height, the view's AsOf, and was
+// proven. When the state moves before f has all it needs, f is run again on a newer one: it must have
+// no effects before it returns nil. Errors of f are returned as they are; those of the node wrap
+// [ErrUnreachable] or are refusals by client.* rules, and are returned even if f swallowed them.
+func (c *Client) Read(ctx context.Context, f func(View) error) error {
+	var (
+		touched [][]byte
+		on      *pinned
+	)
+	for range maxAttempts {
+		if on == nil {
+			var err error
+			if on, err = c.newest(ctx); err != nil {
+				return err
+			}
+		}
+		v := &view{client: c, ctx: ctx, pinned: *on, own: map[string][]byte{}, touched: touched}
+		err := f(v)
+		touched, on = v.touched, v.moved
+		switch {
+		case errors.Is(v.failure, errMoved):
+			continue
+		case v.failure != nil:
+			return v.failure
+		}
+		return err
+	}
+	return errors.Join(ErrUnreachable, errMoved)
+}
+
+// pinned is a verified state and what is proven of it.
+type pinned struct {
+	asOf  hufu.AsOf
+	known *cache
+}
+
+// newest is the head.
+func (c *Client) newest(ctx context.Context) (*pinned, error) {
+	if _, err := c.Head(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &pinned{*c.head, c.cache}, nil
+}
+
+// view is one attempt of a read.
+type view struct {
+	client *Client
+	ctx    context.Context
+	pinned
+	mu      sync.Mutex
+	own     map[string][]byte // values of this attempt, past the cache's bound too
+	touched [][]byte
+	moved   *pinned // where to go on, when failure is errMoved
+	failure error
+}
+
+func (v *view) AsOf() hufu.AsOf       { return v.asOf }
+func (v *view) Network() hufu.Network { return v.client.Network() }
+
+func (v *view) Get(key []byte) ([]byte, error) {
+	if value, ok := v.known.get(key); ok {
+		v.touch(key)
+		return value, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.failure != nil {
+		return nil, v.failure
+	}
+	if value, ok := v.own[string(key)]; ok {
+		return value, nil
+	}
+	if err := v.fetch(key); err != nil {
+		v.failure = err
+		return nil, err
+	}
+	return v.own[string(key)], nil
+}
+
+func (v *view) touch(key []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.note(key)
+}
+
+func (v *view) note(key []byte) {
+	if len(v.touched) >= proof.MaxKeysPerAnswer {
+		return
+	}
+	if !slices.ContainsFunc(v.touched, func(k []byte) bool { return string(k) == string(key) }) {
+		v.touched = append(v.touched, slices.Clone(key))
+	}
+}
+
+// fetch proves key, and with it in one answer all that this read has touched and is not proven yet:
+// if the state moved meanwhile, that answer is the next attempt's start.
+func (v *view) fetch(key []byte) error {
+	v.note(key)
+	ask := [][]byte{slices.Clone(key)}
+	for _, k := range v.touched {
+		if string(k) == string(key) {
+			continue
+		}
+		_, proven := v.own[string(k)]
+		_, cached := v.known.get(k)
+		if (!proven && !cached || v.moving()) && len(ask) < proof.MaxKeysPerAnswer {
+			ask = append(ask, k)
+		}
+	}
+	answer, err := v.client.prove(v.ctx, ask)
+	if err != nil {
+		return err
+	}
+	if answer.Root != v.asOf.AppHash {
+		if v.moved, err = v.client.adopt(v.ctx, answer); err != nil {
+			return err
+		}
+		return errMoved
+	}
+	for i := range answer.Items {
+		v.own[string(answer.Items[i].Key)] = answer.Items[i].Value
+	}
+	v.known.put(answer.Items)
+	return nil
+}
+
+// moving reports whether the head has left this attempt's state, so that what is proven for it will
+// have to be proven again.
+func (v *view) moving() bool {
+	v.client.mu.Lock()
+	defer v.client.mu.Unlock()
+	return v.client.head.AppHash != v.asOf.AppHash
+}
+
+// prove asks the node for keys and checks the proofs against the answer's root, which is not yet
+// known to be signed.
+func (c *Client) prove(ctx context.Context, keys [][]byte) (*proof.Answer, error) {
+	data, err := encoding.Marshal(keys)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.transport.Query(ctx, proof.PathProve, data)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	answer := new(proof.Answer)
+	if err := encoding.Unmarshal(raw, answer); err != nil {
+		return nil, hufu.Refuse(RuleBadProof, "not an answer: %v", err)
+	}
+	if err := answer.Verify(keys); err != nil {
+		return nil, hufu.Refuse(RuleBadProof, "%v", err)
+	}
+	return answer, nil
+}
+
+// adopt waits until the header that commits to answer's root is verified, and makes the answer the
+// start of the next attempt. The result is nil when the chain went on too fast to see that header.
+func (c *Client) adopt(ctx context.Context, answer *proof.Answer) (*pinned, error) {
+	for {
+		c.mu.Lock()
+		for i := len(c.recent) - 1; i >= 0; i-- {
+			if c.recent[i].AppHash != answer.Root {
+				continue
+			}
+			p := &pinned{c.recent[i], c.cache}
+			if c.cache.root != answer.Root {
+				p.known = newCache(answer.Root)
+			}
+			c.mu.Unlock()
+			p.known.put(answer.Items)
+			return p, nil
+		}
+		reached, changed, failure := c.head.Height, c.changed, c.failure
+		if reached < answer.Height {
+			c.wanted[answer.Height+1] = struct{}{}
+		}
+		c.mu.Unlock()
+		switch {
+		case failure != nil:
+			return nil, failure
+		case reached == answer.Height:
+			return nil, hufu.Refuse(RuleBadRoot, "the answer for height %d is not under that height's app hash", answer.Height)
+		case reached > answer.Height:
+			return nil, nil
+		}
+		if err := c.wait(ctx, changed); err != nil {
+			return nil, err
+		}
+	}
+}
