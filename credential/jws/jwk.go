@@ -1,7 +1,6 @@
 package jws
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"slices"
 
@@ -105,11 +104,8 @@ func KeyOf(m map[string]any) (keys.PublicKey, error) {
 	if err != nil || len(y) != 32 {
 		return refuse("y is not 32 bytes in base64url")
 	}
-	key, err := newKey(suite, append([]byte{2 + y[31]&1}, x...))
+	key, err := keys.NewPublicKeyFromPoint(suite, x, y)
 	if err != nil {
-		return keys.PublicKey{}, err
-	}
-	if _, have := key.Coordinates(); !bytes.Equal(have, y) {
 		return refuse("not a point of the curve")
 	}
 	return key, nil

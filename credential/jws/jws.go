@@ -57,7 +57,7 @@ func Sign(rand io.Reader, header Header, payload []byte, signer keys.Signer) (st
 		return "", fmt.Errorf("jws: header asks for an alg that is not the signer's %s", alg)
 	}
 	full["alg"] = alg
-	if err := checkHeader(full); err != nil {
+	if err := full.Check(); err != nil {
 		return "", err
 	}
 	raw, err := MarshalJSON(full)
@@ -89,6 +89,23 @@ func MarshalJSON(v any) ([]byte, error) {
 // Parse takes a compact JWS of at most maxBytes apart. It checks form only. It refuses with
 // [RuleTooLarge], [RuleMalformed], [RuleUnsupported] or, without a usable "alg", [RuleAlg].
 func Parse(compact string, maxBytes int) (*Message, error) {
+	m, err := Split(compact, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := encoding.UnmarshalJSON(m.HeaderRaw, maxBytes, &m.Header); err != nil {
+		return nil, hufu.Refuse(RuleMalformed, "header: %v", err)
+	}
+	if err := m.Header.Check(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Split is the first half of [Parse], for callers with a reader of JSON of their own: it decodes the
+// three parts and leaves Header nil. Such a caller sets Header from HeaderRaw, read as strictly, and
+// calls [Header.Check].
+func Split(compact string, maxBytes int) (*Message, error) {
 	if len(compact) > maxBytes {
 		return nil, hufu.Refuse(RuleTooLarge, "token of %d bytes, more than %d", len(compact), maxBytes)
 	}
@@ -116,17 +133,12 @@ func Parse(compact string, maxBytes int) (*Message, error) {
 	if len(m.Signature) == 0 {
 		return nil, hufu.Refuse(RuleMalformed, "no signature")
 	}
-	if err := encoding.UnmarshalJSON(m.HeaderRaw, maxBytes, &m.Header); err != nil {
-		return nil, hufu.Refuse(RuleMalformed, "header: %v", err)
-	}
-	if err := checkHeader(m.Header); err != nil {
-		return nil, err
-	}
 	return m, nil
 }
 
-// checkHeader refuses headers that change how a token is processed and wants a signing "alg".
-func checkHeader(h Header) error {
+// Check refuses headers that change how a token is processed, with [RuleUnsupported], and those
+// without a signing "alg", with [RuleAlg].
+func (h Header) Check() error {
 	for _, name := range []string{"crit", "b64", "zip", "enc"} {
 		if _, there := h[name]; there {
 			return hufu.Refuse(RuleUnsupported, "header parameter %s", name)
