@@ -7,14 +7,14 @@ import (
 	"github.com/hufu-id/hufu/contract/dcql"
 )
 
-// The value types of claims. An array is written [TypeArrayOf] and one of string, bool, int, date.
+// The value types of claims.
 const (
 	TypeString  = "string"
 	TypeBool    = "bool"
 	TypeInt     = "int"
-	TypeDate    = "date" // "2006-01-02" (RFC 3339 full-date)
-	TypeObject  = "object"
-	TypeArrayOf = "array of "
+	TypeDate    = "date"    // "2006-01-02" (RFC 3339 full-date)
+	TypeObject  = "object"  // its members are claims of their own
+	TypeStrings = "strings" // an array of strings
 )
 
 // Type is a published credential type, as far as contracts need it.
@@ -121,19 +121,18 @@ func (k *checker) record(i int, t *Type) *valueType {
 
 // claimQuery checks what the query says of a claim against the claim's published type.
 func (k *checker) claimQuery(q *dcql.ClaimQuery, typ string, at int) {
-	element, isArray := strings.CutPrefix(typ, TypeArrayOf)
-	if _, elements := q.Path[len(q.Path)-1].(string); !elements && !isArray {
+	if _, named := q.Path[len(q.Path)-1].(string); !named && typ != TypeStrings {
 		k.add(at, RuleMismatch, "", "the claim %s is no array but %s", dcql.PathString(q.Path), typ)
 	}
 	for _, v := range q.Values {
 		ok := false
 		switch v.(type) {
 		case string:
-			ok = element == TypeString || element == TypeDate
+			ok = typ == TypeString || typ == TypeDate || typ == TypeStrings && q.Path[len(q.Path)-1] == nil
 		case bool:
-			ok = element == TypeBool
+			ok = typ == TypeBool
 		case int64:
-			ok = element == TypeInt
+			ok = typ == TypeInt
 		}
 		if !ok {
 			k.add(at, RuleMismatch, "", "the claim %s is of type %s and can never have that value", dcql.PathString(q.Path), typ)

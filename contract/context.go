@@ -183,14 +183,13 @@ func convert(v any, typ string) (cedar.Value, bool) {
 		t, err := time.Parse(time.DateOnly, s)
 		return cedar.NewDatetime(t), err == nil
 	}
-	element, isArray := strings.CutPrefix(typ, TypeArrayOf)
 	items, ok := v.([]any)
-	if !isArray || !ok || len(items) > maxArray {
+	if typ != TypeStrings || !ok || len(items) > maxArray {
 		return nil, false
 	}
 	values := make([]cedar.Value, len(items))
 	for i, item := range items {
-		if values[i], ok = convert(item, element); !ok {
+		if values[i], ok = convert(item, TypeString); !ok {
 			return nil, false
 		}
 	}

@@ -145,8 +145,8 @@ func (p *parser) assign(key string, e entry) {
 		}
 	case "id":
 		c.Name, _ = p.str(e)
-		if c.Name != "" && !ValidName(c.Name) {
-			p.add(v.at, RuleValue, "use a-z, 0-9 and -", "an id is 1 to %d characters of a-z, 0-9 and -", maxNameLen)
+		if v.kind == unstable.String && !ValidName(c.Name) {
+			p.add(v.at, RuleValue, "", "an id is 1 to %d characters of a-z, 0-9 and -, neither first nor last a -", maxNameLen)
 		}
 	case "version":
 		n, err := strconv.ParseInt(v.text, 10, 64)
@@ -391,9 +391,10 @@ func claimNames(path dcql.Path) ([]string, bool) {
 	return names, true
 }
 
-// ValidName reports whether s may be a contract's id: 1 to 64 characters of a-z, 0-9 and "-".
+// ValidName reports whether s may be a contract's id: 1 to 64 characters of a-z, 0-9 and "-", neither
+// first nor last a "-".
 func ValidName(s string) bool {
-	if s == "" || len(s) > maxNameLen {
+	if s == "" || len(s) > maxNameLen || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
 	for _, c := range []byte(s) {

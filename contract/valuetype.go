@@ -1,9 +1,6 @@
 package contract
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // valueType is the type of a Cedar expression, as far as contracts use Cedar's types.
 type valueType struct {
@@ -115,11 +112,8 @@ func claimType(typ string) *valueType {
 		return plain(kindDatetime)
 	case TypeObject:
 		return newRecord()
-	}
-	if element, ok := strings.CutPrefix(typ, TypeArrayOf); ok && element != TypeObject && !strings.HasPrefix(element, TypeArrayOf) {
-		if e := claimType(element); e != nil {
-			return &valueType{kind: kindSet, element: e}
-		}
+	case TypeStrings:
+		return &valueType{kind: kindSet, element: plain(kindString)}
 	}
 	return nil
 }
