@@ -1,7 +1,6 @@
 package sdjwt
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -125,12 +124,7 @@ func (t *tree) holderKey(at int32) (keys.PublicKey, error) {
 	}
 	key, err := jws.KeyOf(t.members(jwk))
 	if err != nil {
-		detail := "no key"
-		var r *hufu.Refusal
-		if errors.As(err, &r) {
-			detail = r.Detail
-		}
-		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf.jwk: %s", detail)
+		return keys.PublicKey{}, refuseAs(RuleHolderKey, "cnf.jwk", err)
 	}
 	return key, nil
 }

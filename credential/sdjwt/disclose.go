@@ -1,6 +1,7 @@
 package sdjwt
 
 import (
+	"bytes"
 	"crypto/sha256"
 
 	"github.com/hufu-id/hufu"
@@ -44,64 +45,78 @@ func registered(name string) bool {
 	return false
 }
 
-// readDisclosures parses the disclosures and notes their digests.
-func (s *sdJWT) readDisclosures(encoded []string, decoded []string) error {
-	s.disclosures = make([]disclosure, len(encoded))
-	s.digests = make(digests, 4*len(encoded)+16)
-	all := make([]byte, 0, digestLen*len(encoded))
-	for i := range encoded {
-		sum := sha256.Sum256([]byte(encoded[i]))
-		all = base64url.AppendEncode(all, sum[:])
+// readDisclosures parses count disclosures, each followed by "~", and notes their digests.
+func (s *sdJWT) readDisclosures(encoded string, count int) error {
+	s.disclosures = make([]disclosure, count)
+	s.digests = make(digests, 2*count+24)
+	in := []byte(encoded)
+	sums := make([]byte, 0, digestLen*count)
+	plain := make([]byte, 0, len(in)*3/4)
+	ends := make([]int, count)
+	at := 0
+	for i := range ends {
+		end := at + bytes.IndexByte(in[at:], '~')
+		sum := sha256.Sum256(in[at:end])
+		sums = base64url.AppendEncode(sums, sum[:])
+		var err error
+		if plain, err = base64url.AppendDecode(plain, in[at:end]); err != nil {
+			return hufu.Refuse(RuleMalformed, "disclosure %d is not base64url without padding", i+1)
+		}
+		s.disclosures[i].encoded = encoded[at:end]
+		ends[i] = len(plain)
+		at = end + 1
 	}
-	texts := string(all)
-	for i, e := range encoded {
-		digest := texts[i*digestLen : (i+1)*digestLen]
+	digests, texts := string(sums), string(plain)
+	at = 0
+	for i, end := range ends {
+		digest := digests[i*digestLen : (i+1)*digestLen]
 		if _, there := s.digests[digest]; there {
 			return hufu.Refuse(RuleDigestTwice, "disclosure %d was there before", i+1)
 		}
 		s.digests[digest] = int32(i + 1)
-		root, err := s.read("disclosure", decoded[i])
+		root, err := s.read("disclosure", texts[at:end])
 		if err != nil {
 			return err
 		}
-		if s.disclosures[i], err = s.disclosure(root); err != nil {
+		if err := s.disclosures[i].take(&s.tree, root); err != nil {
 			return err
 		}
-		s.disclosures[i].encoded = e
+		at = end
 	}
 	return nil
 }
 
-// disclosure takes the array of salt, name if any, and value apart.
-func (t *tree) disclosure(root int32) (d disclosure, err error) {
-	wrong := hufu.Refuse(RuleDisclosure, "not an array of a salt, a name for a member of an object, and a value")
+var errDisclosure = hufu.Refuse(RuleDisclosure, "not an array of a salt, a name for a member of an object, and a value")
+
+// take reads the array of salt, name if any, and value.
+func (d *disclosure) take(t *tree, root int32) error {
 	parts := [3]int32{}
 	count := 0
 	if t.nodes[root].kind != array {
-		return d, wrong
+		return errDisclosure
 	}
 	for c := t.nodes[root].first; c != none; c = t.nodes[c].next {
 		if count == len(parts) {
-			return d, wrong
+			return errDisclosure
 		}
 		parts[count] = c
 		count++
 	}
 	if count < 2 || t.nodes[parts[0]].kind != text {
-		return d, wrong
+		return errDisclosure
 	}
 	d.value = parts[count-1]
 	if count == 3 {
 		if t.nodes[parts[1]].kind != text {
-			return d, wrong
+			return errDisclosure
 		}
 		d.member, d.name = true, t.nodes[parts[1]].text
 		switch d.name {
 		case nameDigests, nameHashAlg, nameElement:
-			return d, hufu.Refuse(RuleClaimName, "a disclosure of a claim with a reserved name")
+			return hufu.Refuse(RuleClaimName, "a disclosure of a claim with a reserved name")
 		}
 	}
-	return d, nil
+	return nil
 }
 
 // place is where in the payload something stands.

@@ -40,59 +40,22 @@ func parse(raw string) (*sdJWT, error) {
 	if count-1 > MaxDisclosures {
 		return nil, hufu.Refuse(RuleTooLarge, "more than %d disclosures", MaxDisclosures)
 	}
-	parts := strings.Split(raw, "~")
-	encoded, kb := parts[1:count], parts[count]
-	s := &sdJWT{raw: raw, signed: raw[:len(raw)-len(kb)]}
+	first, last := strings.IndexByte(raw, '~'), strings.LastIndexByte(raw, '~')
+	s := &sdJWT{raw: raw, signed: raw[:last+1]}
+	s.nodes = make([]node, 1, 32+len(raw)/48)
 	var err error
-	if s.jwt, err = parseJWS(parts[0]); err != nil {
+	if s.jwt, s.payload, err = s.token("credential", raw[:first]); err != nil {
 		return nil, err
 	}
-	if kb != "" {
-		if s.kb, err = parseJWS(kb); err != nil {
+	if kb := raw[last+1:]; kb != "" {
+		if s.kb, s.kbPayload, err = s.token("key binding", kb); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.readAll(encoded); err != nil {
+	if err := s.readDisclosures(raw[first+1:last+1], count-1); err != nil {
 		return nil, err
 	}
 	return s, s.merge()
-}
-
-// readAll decodes everything into one text and parses it into one slice of nodes.
-func (s *sdJWT) readAll(encoded []string) error {
-	buf := make([]byte, 0, len(s.raw)*3/4)
-	ends := make([]int, len(encoded))
-	for i, e := range encoded {
-		var err error
-		if buf, err = base64url.AppendDecode(buf, []byte(e)); err != nil {
-			return hufu.Refuse(RuleMalformed, "disclosure %d is not base64url without padding", i+1)
-		}
-		ends[i] = len(buf)
-	}
-	buf = append(buf, s.jwt.Payload...)
-	payloadEnd := len(buf)
-	if s.kb != nil {
-		buf = append(buf, s.kb.Payload...)
-	}
-	all := string(buf)
-	decoded := make([]string, len(encoded))
-	from := 0
-	for i, end := range ends {
-		decoded[i] = all[from:end]
-		from = end
-	}
-	s.nodes = make([]node, 1, 16+len(all)/20)
-	if err := s.readDisclosures(encoded, decoded); err != nil {
-		return err
-	}
-	var err error
-	if s.payload, err = s.readObject("payload", all[from:payloadEnd]); err != nil {
-		return err
-	}
-	if s.kb != nil {
-		s.kbPayload, err = s.readObject("key binding", all[payloadEnd:])
-	}
-	return err
 }
 
 func (s *sdJWT) readObject(what, in string) (int32, error) {
@@ -103,42 +66,36 @@ func (s *sdJWT) readObject(what, in string) (int32, error) {
 	return root, err
 }
 
-// parseJWS reads one of the two tokens, with the rules of this package for the refusals of jws.
-func parseJWS(compact string) (*jws.Message, error) {
-	m, err := jws.Parse(compact, MaxSize)
-	if err == nil {
-		if alg := m.Header.Text("alg"); !knownAlg(alg) {
-			return nil, hufu.Refuse(RuleAlg, "not a signature algorithm of this network")
+// token reads one of the two JWS in an SD-JWT and its payload, an object.
+func (s *sdJWT) token(what, compact string) (*jws.Message, int32, error) {
+	m, err := jws.Split(compact, MaxSize)
+	if err != nil {
+		return nil, none, refuseAs(RuleMalformed, what, err)
+	}
+	header, err := s.readObject(what+" header", string(m.HeaderRaw))
+	if err != nil {
+		return nil, none, err
+	}
+	m.Header = s.members(header)
+	if err := m.Header.Check(); err != nil {
+		rule := RuleHeader
+		if hufu.RuleOf(err) == jws.RuleAlg {
+			rule = RuleAlg
 		}
-		return m, nil
+		return nil, none, refuseAs(rule, what, err)
 	}
-	rule := RuleMalformed
-	switch hufu.RuleOf(err) {
-	case jws.RuleAlg:
-		rule = RuleAlg
-	case jws.RuleUnsupported:
-		rule = RuleHeader
-	case jws.RuleMalformed:
-		if specific := headerRefusal(compact); specific != nil {
-			return nil, specific
-		}
+	if !knownAlg(m.Header.Text("alg")) {
+		return nil, none, hufu.Refuse(RuleAlg, "%s: not a signature algorithm of this network", what)
 	}
-	detail := "not a token"
-	var r *hufu.Refusal
-	if errors.As(err, &r) {
-		detail = r.Detail
-	}
-	return nil, hufu.Refuse(rule, "%s", detail)
+	payload, err := s.readObject(what, string(m.Payload))
+	return m, payload, err
 }
 
-// headerRefusal finds the more telling rule that a malformed token's header breaks, if it does.
-func headerRefusal(compact string) error {
-	head, _, _ := strings.Cut(compact, ".")
-	raw, err := jws.DecodeBase64(head)
-	if err != nil {
-		return nil
+// refuseAs gives a refusal by another package a rule of this one.
+func refuseAs(rule hufu.Rule, what string, err error) error {
+	var r *hufu.Refusal
+	if !errors.As(err, &r) {
+		return err
 	}
-	t := tree{nodes: make([]node, 1, 16)}
-	_, err = t.read("header", string(raw))
-	return err
+	return hufu.Refuse(rule, "%s: %s", what, r.Detail)
 }
