@@ -1,0 +1,43 @@
+package gov
+
+import "github.com/hufu-id/hufu"
+
+const (
+	memberPrefix   = "gov/member/"
+	formerPrefix   = "gov/former/"
+	proposalPrefix = "gov/proposal/"
+	usagePrefix    = "gov/usage/"
+
+	paramsName     = "gov/params"
+	rosterName     = "gov/roster"
+	validatorsName = "gov/validators"
+	upgradeName    = "gov/upgrade"
+)
+
+// MemberKey is where a member's record is in the state.
+func MemberKey(id hufu.ID) []byte { return join(memberPrefix, id[:]) }
+
+// FormerKey is where the last record of a removed member is.
+func FormerKey(id hufu.ID) []byte { return join(formerPrefix, id[:]) }
+
+// ProposalKey is where a proposal is.
+func ProposalKey(id hufu.Digest) []byte { return join(proposalPrefix, id[:]) }
+
+// UsageKey is where a member's use of its quotas is.
+func UsageKey(id hufu.ID) []byte { return join(usagePrefix, id[:]) }
+
+// ParamsKey is where the parameters are.
+func ParamsKey() []byte { return []byte(paramsName) }
+
+// RosterKey is where the list of members is.
+func RosterKey() []byte { return []byte(rosterName) }
+
+// ValidatorsKey is where the validators are as the engine was last told.
+func ValidatorsKey() []byte { return []byte(validatorsName) }
+
+// UpgradeKey is where the next upgrade is.
+func UpgradeKey() []byte { return []byte(upgradeName) }
+
+func join(prefix string, id []byte) []byte {
+	return append(append(make([]byte, 0, len(prefix)+len(id)), prefix...), id...)
+}
