@@ -126,7 +126,7 @@ func (m *memory) State() State {
 	return s
 }
 
-func (m *memory) Restore(state State, records iter.Seq2[proof.KV, error]) error {
+func (m *memory) Restore(as State, records iter.Seq2[proof.KV, error]) error {
 	m.writer.Lock()
 	defer m.writer.Unlock()
 	v, err := m.current()
@@ -152,13 +152,13 @@ func (m *memory) Restore(state State, records iter.Seq2[proof.KV, error]) error 
 	}
 	var count int64
 	top := (*twig)(nil).with(todo, 0, &count)
-	if top.node().Hash != state.Root {
-		return fmt.Errorf("%w: %s, not %s", ErrRoot, top.node().Hash, state.Root)
+	if top.node().Hash != as.Root {
+		return fmt.Errorf("%w: %s, not %s", ErrRoot, top.node().Hash, as.Root)
 	}
-	state.Count, state.Meta = uint64(count), bytes.Clone(state.Meta)
+	as.Count, as.Meta = uint64(count), bytes.Clone(as.Meta)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.now = version{State: state, number: 1, top: top}
+	m.now = version{State: as, number: 1, top: top}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state"
 )
 
 // Errors of every [Store], to be tested with errors.Is.
@@ -66,20 +67,17 @@ type Store interface {
 	Snapshot() (Snapshot, error)
 
 	// Restore fills an empty store with records, in any order, as of the given state (whose Count is
-	// ignored). It fails with ErrNotEmpty, with ErrRoot when the records do not hash to state.Root,
+	// ignored). It fails with ErrNotEmpty, with ErrRoot when the records do not hash to as.Root,
 	// with ErrChange, or with the first error of the sequence, and then leaves the store empty. So
 	// does a crash before it returned.
-	Restore(state State, records iter.Seq2[proof.KV, error]) error
+	Restore(as State, records iter.Seq2[proof.KV, error]) error
 
 	// Close waits for running calls and frees everything. Later calls fail with ErrClosed.
 	Close() error
 }
 
 // Change is one record's new value; a nil Value deletes the record.
-type Change struct {
-	Key   []byte
-	Value []byte
-}
+type Change = state.Change
 
 // State describes one committed version.
 type State struct {

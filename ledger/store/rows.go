@@ -1,0 +1,142 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
+// Rows of the database. Everything but meta and records can be computed from the records.
+//
+//	m             → meta, CBOR
+//	v ‖ key hash  → leaf hash (32) ‖ length of key (uvarint) ‖ key ‖ value
+//	c ‖ segment   → version (8) ‖ shape and bucket hashes of the segment after that version
+//	j ‖ version   → every bucket that version changed: depth (1) ‖ path (8) ‖ bucket
+//
+// Numbers are big-endian. A version is a commit's number, from 1.
+const (
+	rowCheckpoint = 'c'
+	rowJournal    = 'j'
+	rowMeta       = 'm'
+	rowRecord     = 'v'
+)
+
+// formatVersion is of the layout above.
+const formatVersion = 1
+
+type metaRow struct {
+	Format  uint64      `cbor:"1,keyasint"`
+	Version uint64      `cbor:"2,keyasint"`
+	Height  hufu.Height `cbor:"3,keyasint"`
+	Root    []byte      `cbor:"4,keyasint"`
+	Count   uint64      `cbor:"5,keyasint"`
+	Meta    []byte      `cbor:"6,keyasint,omitempty"`
+}
+
+func metaKey() []byte { return []byte{rowMeta} }
+
+func encodeMeta(v version) ([]byte, error) {
+	return encoding.Marshal(metaRow{
+		Format: formatVersion, Version: v.number, Height: v.Height, Root: v.Root[:], Count: v.Count, Meta: v.Meta,
+	})
+}
+
+func decodeMeta(data []byte) (version, error) {
+	var row metaRow
+	if err := encoding.Unmarshal(data, &row); err != nil {
+		return version{}, fmt.Errorf("%w: meta row: %w", ErrCorrupt, err)
+	}
+	if row.Format != formatVersion {
+		return version{}, fmt.Errorf("store: format %d on disk, this program reads %d", row.Format, formatVersion)
+	}
+	if len(row.Root) != len(hufu.Digest{}) {
+		return version{}, fmt.Errorf("%w: meta row: root of %d bytes", ErrCorrupt, len(row.Root))
+	}
+	return version{
+		number: row.Version,
+		State:  State{Height: row.Height, Root: hufu.Digest(row.Root), Count: row.Count, Meta: row.Meta},
+	}, nil
+}
+
+func recordKey(keyHash *hufu.Digest) []byte {
+	return append(append(make([]byte, 0, 33), rowRecord), keyHash[:]...)
+}
+
+func recordPrefix(p place, buf []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(buf[:0], rowRecord), p.path)
+}
+
+// recordBounds are the first keys in and after a segment's rows.
+func recordBounds(seg int) (lower, upper []byte) {
+	upper = []byte{rowRecord, byte(seg + 1)}
+	if seg == segments-1 {
+		upper = []byte{rowRecord + 1}
+	}
+	return []byte{rowRecord, byte(seg)}, upper
+}
+
+func appendRecord(buf []byte, leaf *hufu.Digest, key, value []byte) []byte {
+	buf = append(buf, leaf[:]...)
+	buf = binary.AppendUvarint(buf, uint64(len(key)))
+	return append(append(buf, key...), value...)
+}
+
+var errBadRecord = errors.New("a record's row does not parse")
+
+// decodeRecord splits a row's value. The parts share its memory.
+func decodeRecord(row []byte) (proof.KV, error) {
+	if len(row) < 33 {
+		return proof.KV{}, errBadRecord
+	}
+	n, w := binary.Uvarint(row[32:])
+	if w <= 0 || n == 0 || n >= uint64(len(row)-32-w) {
+		return proof.KV{}, errBadRecord
+	}
+	kv := row[32+w:]
+	return proof.KV{Key: kv[:n:n], Value: kv[n:]}, nil
+}
+
+func checkpointKey(seg int) []byte { return []byte{rowCheckpoint, byte(seg)} }
+
+func encodeCheckpoint(seg segment, number uint64) []byte {
+	out := make([]byte, 0, 16+len(seg)*20)
+	return appendSegment(binary.BigEndian.AppendUint64(out, number), seg, 0)
+}
+
+func decodeCheckpoint(row []byte) (segment, uint64, error) {
+	if len(row) < 8 {
+		return nil, 0, errBadTree
+	}
+	seg, err := readSegment(row[8:])
+	return seg, binary.BigEndian.Uint64(row), err
+}
+
+func journalKey(number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{rowJournal}, number)
+}
+
+func appendJournal(out []byte, p place, n proof.Node) []byte {
+	out = binary.BigEndian.AppendUint64(append(out, byte(p.depth)), p.path)
+	return appendBucket(out, n)
+}
+
+// eachJournal calls f for every bucket in a journal row.
+func eachJournal(row []byte, f func(place, proof.Node)) error {
+	for len(row) > 0 {
+		if len(row) < 10 || row[0] < segmentDepth || row[0] > maxBucketDepth {
+			return errBadTree
+		}
+		p := place{depth: int(row[0]), path: binary.BigEndian.Uint64(row[1:])}
+		n, rest, err := readBucket(row[9:])
+		if err != nil {
+			return err
+		}
+		f(p, n)
+		row = rest
+	}
+	return nil
+}

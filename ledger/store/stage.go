@@ -1,0 +1,248 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
+// staged is what a Stage on disk computed: rows to write and nodes to replace.
+type staged struct {
+	crown   crown
+	parts   []part
+	batches []*pebble.Batch // rows, one batch for each worker
+	bytes   int
+}
+
+// part is the new state of one segment, as a difference.
+type part struct {
+	segment int
+	todo    []pending
+	changed []changedNode
+	added   []node // follow the segment's present ones
+	journal []byte
+	count   int64 // records more
+	top     proof.Node
+}
+
+type changedNode struct {
+	at   uint32
+	node node
+}
+
+func (d *disk) Stage(changes []Change) (*Staged, error) {
+	if err := d.running.enter(); err != nil {
+		return nil, err
+	}
+	defer d.running.leave()
+	todo, err := sorted(changes)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	next := &staged{crown: d.crown, parts: bySegment(todo)}
+	workers := d.workers(min(len(next.parts), 1+len(todo)/8))
+	stagers := make(chan *stager, workers)
+	err = inParallel(workers, len(next.parts),
+		func() (*stager, error) { return d.newStager() },
+		func(s *stager, i int) error { return s.segment(&next.parts[i]) },
+		func(s *stager) error { stagers <- s; return s.rows.Close() })
+	close(stagers)
+	if err != nil {
+		return nil, err
+	}
+	for s := range stagers {
+		next.batches = append(next.batches, s.batch)
+		next.bytes += s.batch.Len()
+	}
+	tops, count := make(map[int]proof.Node, len(next.parts)), int64(d.now.Count)
+	for i := range next.parts {
+		p := &next.parts[i]
+		tops[p.segment] = p.top
+		count += p.count
+		next.bytes += len(p.journal)
+		p.todo = nil
+	}
+	next.crown.set(tops)
+	return &Staged{root: next.crown.root(), count: uint64(count), owner: d, base: d.now.number, next: next}, nil
+}
+
+// bySegment cuts sorted changes where the segment changes.
+func bySegment(todo []pending) []part {
+	var parts []part
+	for len(todo) > 0 {
+		seg := todo[0].keyHash[0]
+		n := 1
+		for n < len(todo) && todo[n].keyHash[0] == seg {
+			n++
+		}
+		parts = append(parts, part{segment: int(seg), todo: todo[:n]})
+		todo = todo[n:]
+	}
+	return parts
+}
+
+// stager is one worker of one Stage.
+type stager struct {
+	bucket int // most leaves
+	rows   *pebble.Iterator
+	batch  *pebble.Batch
+	segs   *[segments]segment
+
+	seg    segment // being worked on
+	part   *part
+	before []proof.Leaf // scratch
+	after  []proof.Leaf
+	prefix [9]byte
+}
+
+func (d *disk) newStager() (*stager, error) {
+	rows, err := d.recordRows()
+	if err != nil {
+		return nil, err
+	}
+	return &stager{bucket: d.opts.Bucket, rows: rows, batch: d.db.NewBatch(), segs: &d.segs}, nil
+}
+
+// recordRows iterates over the records as they are now.
+func (d *disk) recordRows() (*pebble.Iterator, error) {
+	rows, err := d.db.NewIter(&pebble.IterOptions{LowerBound: []byte{rowRecord}, UpperBound: []byte{rowRecord + 1}})
+	if err != nil {
+		return nil, readError(err)
+	}
+	return rows, nil
+}
+
+func (s *stager) segment(p *part) error {
+	s.seg, s.part = s.segs[p.segment], p
+	top, err := s.update(0, segmentDepth, p.todo)
+	p.top = top
+	return err
+}
+
+// update computes the place of element at after the changes, all of which belong below it.
+func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error) {
+	old := &s.seg[at]
+	kids := old.children()
+	if kids == 0 {
+		return s.updateBucket(at, depth, todo)
+	}
+	mid := splitPending(todo, depth)
+	left, right := s.seg[kids].seen(), s.seg[kids+1].seen()
+	var err error
+	if mid > 0 {
+		if left, err = s.update(kids, depth+1, todo[:mid]); err != nil {
+			return proof.Node{}, err
+		}
+	}
+	if mid < len(todo) {
+		if right, err = s.update(kids+1, depth+1, todo[mid:]); err != nil {
+			return proof.Node{}, err
+		}
+	}
+	n := proof.Join(left, right)
+	s.part.changed = append(s.part.changed, changedNode{at: at, node: newNode(n, kids)})
+	return n, nil
+}
+
+func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
+	where := placeOf(&todo[0].keyHash, depth)
+	s.before = s.before[:0]
+	if s.seg[at].hash != (hufu.Digest{}) {
+		var err error
+		if s.before, err = readLeaves(s.rows, where, s.before, s.prefix[:]); err != nil {
+			return proof.Node{}, err
+		}
+	}
+	if err := s.merge(todo); err != nil {
+		return proof.Node{}, err
+	}
+	made := func(p place, n proof.Node) { s.part.journal = appendJournal(s.part.journal, p, n) }
+	grown := segment{node{}}
+	n := grown.grow(0, where, s.bucket, s.after, made)
+	// Elements of grown after its top become elements of the segment after those it has by then.
+	shift := uint32(len(s.seg)+len(s.part.added)) - 1
+	for i := range grown {
+		if !grown[i].bucket() {
+			grown[i].link += shift
+		}
+	}
+	s.part.changed = append(s.part.changed, changedNode{at: at, node: grown[0]})
+	s.part.added = append(s.part.added, grown[1:]...)
+	return n, nil
+}
+
+// merge makes s.after out of s.before and the changes, and writes the changed rows.
+func (s *stager) merge(todo []pending) error {
+	s.after = s.after[:0]
+	before := s.before
+	for i := range todo {
+		c := &todo[i]
+		for len(before) > 0 && bytes.Compare(before[0].KeyHash[:], c.keyHash[:]) < 0 {
+			s.after, before = append(s.after, before[0]), before[1:]
+		}
+		known := len(before) > 0 && before[0].KeyHash == c.keyHash
+		if known {
+			before = before[1:]
+			s.part.count--
+		}
+		if c.Value != nil {
+			leaf := proof.Leaf{KeyHash: c.keyHash, Hash: proof.HashLeaf(c.keyHash, c.Value)}
+			s.after = append(s.after, leaf)
+			s.part.count++
+			s.writeRow(c, &leaf.Hash)
+		} else if known {
+			if err := s.batch.Delete(recordKey(&c.keyHash), nil); err != nil {
+				return err
+			}
+		}
+	}
+	s.after = append(s.after, before...)
+	return nil
+}
+
+func (s *stager) writeRow(c *pending, leaf *hufu.Digest) {
+	var lenBuf [binary.MaxVarintLen64]byte
+	lenPart := binary.AppendUvarint(lenBuf[:0], uint64(len(c.Key)))
+	op := s.batch.SetDeferred(33, 32+len(lenPart)+len(c.Key)+len(c.Value))
+	op.Key[0] = rowRecord
+	copy(op.Key[1:], c.keyHash[:])
+	appendRecord(op.Value[:0], leaf, c.Key, c.Value)
+	_ = op.Finish() // fails only for batches with an index
+}
+
+// readLeaves appends the leaves of the bucket at p. The iterator must not have bounds inside it.
+func readLeaves(rows *pebble.Iterator, p place, leaves []proof.Leaf, buf []byte) ([]proof.Leaf, error) {
+	for ok := rows.SeekGE(recordPrefix(p, buf)); ok; ok = rows.Next() {
+		key := rows.Key()
+		if len(key) != 33 || !p.holds(key[1:]) {
+			break
+		}
+		row, err := rows.ValueAndErr()
+		if err != nil {
+			return nil, readError(err)
+		}
+		if len(row) < 33 {
+			return nil, errBadRecord
+		}
+		leaves = append(leaves, proof.Leaf{KeyHash: hufu.Digest(key[1:33]), Hash: hufu.Digest(row[:32])})
+	}
+	if err := rows.Error(); err != nil {
+		return nil, readError(err)
+	}
+	return leaves, nil
+}
+
+// apply makes a part of a staged state the present one.
+func (seg *segment) apply(p *part) {
+	*seg = append(slices.Grow(*seg, len(p.added)), p.added...)
+	for _, c := range p.changed {
+		(*seg)[c.at] = c.node
+	}
+}

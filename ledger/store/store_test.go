@@ -1,0 +1,32 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/store/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, func(testing.TB) store.Store { return store.NewMemory() })
+}
+
+func open(t testing.TB, dir string, opts store.Options) store.Store {
+	t.Helper()
+	opts.Reserve = 1
+	s, err := store.Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestDisk(t *testing.T) {
+	for name, opts := range map[string]store.Options{
+		"default": {}, "small buckets": {Bucket: 1, Workers: 3}, "large buckets": {Bucket: 64, Workers: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(tb testing.TB) store.Store { return open(tb, tb.TempDir(), opts) })
+		})
+	}
+}
