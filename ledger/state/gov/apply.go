@@ -96,7 +96,7 @@ func decide(ctx state.Context, o *state.Overlay, p *Proposal, params tx.Params, 
 				return err
 			}
 		}
-		if err := checkValidators(o); err != nil {
+		if err := CheckValidators(o); err != nil {
 			return err
 		}
 		p.Executed, p.ExecutedTime = ctx.Height, ctx.Time

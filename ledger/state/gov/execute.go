@@ -50,7 +50,11 @@ func Admit(ctx state.Context, o *state.Overlay, proposal hufu.Digest, m *tx.Memb
 		return hufu.Refuse(RuleTooManyMembers, "there are %d members, the most there can be", MaxMembers)
 	}
 	roster.Seats = slices.Insert(roster.Seats, at, seat(m))
-	o.Delete(FormerKey(m.Member))
+	if former, err := o.Get(FormerKey(m.Member)); err != nil {
+		return err
+	} else if former != nil {
+		o.Delete(FormerKey(m.Member))
+	}
 	return save(o, roster, &Member{
 		ID: m.Member, Name: m.Name, ValidatorKey: m.ValidatorKey, Power: m.Power, Quota: m.Quota, OpenQuota: m.OpenQuota,
 		Admitted: ctx.Height, AdmittedTime: ctx.Time, AdmittedBy: proposal, Set: ctx.Height, SetBy: proposal,
@@ -126,9 +130,9 @@ func save(o *state.Overlay, roster *Roster, m *Member) error {
 	return state.Save(o, RosterKey(), roster)
 }
 
-// checkValidators refuses a membership that the engine could not run with. It looks at the result of
+// CheckValidators refuses a membership that the engine could not run with. It looks at the result of
 // a whole proposal, so that keys and power may move between members within one.
-func checkValidators(o *state.Overlay) error {
+func CheckValidators(o *state.Overlay) error {
 	roster, err := GetRoster(o)
 	if err != nil {
 		return err

@@ -1,0 +1,67 @@
+package machine
+
+import (
+	"strings"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/state/status"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// ValidatorUpdate is a validator's new voting power; 0 removes it.
+type ValidatorUpdate struct {
+	PubKey []byte // Ed25519
+	Power  uint64
+}
+
+// Execute runs t, admitted as a on this very state and with its signatures checked. It charges the
+// quota and counts the author's sequence; then it applies t. A refusal by the state's rules comes
+// back as a [hufu.Refusal], and then quota and sequence are all that changed.
+func Execute(ctx state.Context, o *state.Overlay, t *tx.Tx, a Admission) error {
+	ctx.TxID = t.ID()
+	if err := gov.Charge(ctx, o, a.Member, a.Open, a.Cost); err != nil {
+		return err
+	}
+	if t.Payload.Kind != tx.KindDIDCreate {
+		if err := did.Bump(o, t.Payload.Author); err != nil {
+			return err
+		}
+	}
+	o.Nested()
+	if err := apply(ctx, o, t); err != nil {
+		o.Discard()
+		return err
+	}
+	o.Commit()
+	return nil
+}
+
+// apply hands t to the room of its kind.
+func apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
+	room, _, _ := strings.Cut(string(t.Payload.Kind), ".")
+	switch room {
+	case "did":
+		return did.Apply(ctx, o, t)
+	case "gov":
+		return gov.Apply(ctx, o, t, gov.Executor{})
+	case "status":
+		return status.Apply(ctx, o, t)
+	}
+	return hufu.Refuse(tx.RuleKind, "a kind that this network's rules do not have")
+}
+
+// EndBlock ends the block of ctx and lists, ascending by key, how its validators change.
+func EndBlock(_ state.Context, o *state.Overlay) ([]ValidatorUpdate, error) {
+	changed, err := gov.EndBlock(o)
+	if err != nil || len(changed) == 0 {
+		return nil, err
+	}
+	out := make([]ValidatorUpdate, len(changed))
+	for i, v := range changed {
+		out[i] = ValidatorUpdate(v)
+	}
+	return out, nil
+}
