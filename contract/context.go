@@ -76,7 +76,9 @@ func (e *valueError) Error() string {
 }
 
 func (a asked) record(cred *Credential) (cedar.Value, error) {
-	tree := make(branch, len(a)+2)
+	tree := make(branch, 2, len(a)+2)
+	tree[0] = twig{name: factIssuer, value: cedar.String(cred.Issuer)}
+	tree[1] = twig{name: factAssurance, value: cedar.String(cred.Type.Assurance)}
 	for i := range cred.Type.Claims {
 		claim := &cred.Type.Claims[i]
 		if a.covers(claim.Path) == nil {
@@ -103,9 +105,7 @@ func (a asked) record(cred *Credential) (cedar.Value, error) {
 			return nil, &valueError{claim.Path, "claim beside its own parent"}
 		}
 	}
-	tree[factIssuer] = cedar.String(cred.Issuer)
-	tree[factAssurance] = cedar.String(cred.Type.Assurance)
-	return tree.value(), nil
+	return tree.record(), nil
 }
 
 // lookup finds a claim by member names. Its error is a parent that is no object.
@@ -125,43 +125,56 @@ func lookup(claims map[string]any, path []string) (any, bool, error) {
 	return nil, false, nil
 }
 
-// branch is a record being built: its values are cedar.Value or branch.
-type branch map[string]any
+// branch is a record being built. It has few members, so they are searched one by one.
+type branch []twig
 
-// into makes the branches of a path and returns the last one; nil where a value is in the way.
-func (b branch) into(path []string) branch {
+type twig struct {
+	name  string
+	value cedar.Value // nil when it is a record itself
+	below branch
+}
+
+// into makes the record at a path and returns it; nil where a value is in the way.
+func (b *branch) into(path []string) *branch {
 	for _, name := range path {
-		next, ok := b[name].(branch)
-		if !ok {
-			if b[name] != nil {
-				return nil
-			}
-			next = make(branch)
-			b[name] = next
+		t := b.twig(name)
+		if t == nil {
+			*b = append(*b, twig{name: name})
+			t = &(*b)[len(*b)-1]
+		} else if t.value != nil {
+			return nil
 		}
-		b = next
+		b = &t.below
 	}
 	return b
 }
 
-func (b branch) put(path []string, v cedar.Value) bool {
+func (b *branch) twig(name string) *twig {
+	for i := range *b {
+		if (*b)[i].name == name {
+			return &(*b)[i]
+		}
+	}
+	return nil
+}
+
+func (b *branch) put(path []string, v cedar.Value) bool {
 	last := len(path) - 1
 	b = b.into(path[:last])
-	if b == nil || b[path[last]] != nil {
+	if b == nil || b.twig(path[last]) != nil {
 		return false
 	}
-	b[path[last]] = v
+	*b = append(*b, twig{name: path[last], value: v})
 	return true
 }
 
-func (b branch) value() cedar.Value {
+func (b branch) record() cedar.Record {
 	m := make(cedar.RecordMap, len(b))
-	for name, v := range b {
-		if child, ok := v.(branch); ok {
-			m[cedar.String(name)] = child.value()
-		} else if leaf, ok := v.(cedar.Value); ok {
-			m[cedar.String(name)] = leaf
+	for _, t := range b {
+		if t.value == nil {
+			t.value = t.below.record()
 		}
+		m[cedar.String(t.name)] = t.value
 	}
 	return cedar.NewRecord(m)
 }

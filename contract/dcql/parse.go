@@ -296,10 +296,14 @@ func (p *parser) claim(n *node) ClaimQuery {
 	return c
 }
 
+// maxExact bounds integers to what every JSON reader keeps exactly (RFC 7493 §2.2); beyond it two
+// different queries could have one canonical form.
+const maxExact = 1<<53 - 1
+
 func integer(n *node) (int64, bool) {
 	num, _ := n.value.(json.Number)
 	i, err := strconv.ParseInt(string(num), 10, 64)
-	return i, err == nil && num != "-0"
+	return i, err == nil && num != "-0" && -maxExact <= i && i <= maxExact
 }
 
 func clip(s string) string {
