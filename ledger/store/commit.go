@@ -114,15 +114,23 @@ func (d *disk) swap(batch *pebble.Batch, next *staged, now version) (err error) 
 	return batch.Close()
 }
 
+func nothing() (struct{}, error) { return struct{}{}, nil }
+
+func nothingMore(struct{}) error { return nil }
+
 func (d *disk) apply(batch *pebble.Batch, next *staged, now version) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
 		return err
 	}
-	for i := range next.parts {
-		d.segs[next.parts[i].segment].apply(&next.parts[i])
-	}
+	most := int(max(0, d.opts.LeafCache) / (slotSize * segments))
+	_ = inParallel(d.workers(1+next.bytes>>16), len(next.parts), nothing,
+		func(_ struct{}, i int) error {
+			p := &next.parts[i]
+			d.caches[p.segment].apply(&d.segs[p.segment], p, most)
+			return nil
+		}, nothingMore)
 	d.crown, d.now = next.crown, now
 	d.fresh.Store(false)
 	return nil

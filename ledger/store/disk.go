@@ -20,8 +20,11 @@ import (
 type Options struct {
 	Settings
 	// Bucket is the most leaves of a part of the trie that is read and rehashed together; 0 means 8.
-	// Memory is about 12 bytes × 8/Bucket for each record.
+	// Memory is about 13 bytes × 8/Bucket for each record.
 	Bucket int
+	// LeafCache bounds the memory in bytes, 68 for each record, that saves Stage from reading the
+	// neighbours of changed records; 0 means 256 MiB, negative none.
+	LeafCache int64
 	// Reserve is the free disk space in bytes below which Commit fails with ErrFull while the
 	// database can still tidy up after itself; 0 means 256 MiB.
 	Reserve uint64
@@ -42,10 +45,11 @@ type disk struct {
 
 	// mu guards the current version. Holding it for reading also keeps the rows at that version for
 	// iterators and snapshots made meanwhile.
-	mu    sync.RWMutex
-	now   version
-	crown crown
-	segs  [segments]segment
+	mu     sync.RWMutex
+	now    version
+	crown  crown
+	segs   [segments]segment
+	caches [segments]leafCache
 
 	// Under writer: the round of checkpoints.
 	checkpoints [segments]uint64 // version of each segment's checkpoint

@@ -19,6 +19,9 @@ func Open(dir string, opts Options) (Store, error) {
 	if opts.Bucket <= 0 {
 		opts.Bucket = 8
 	}
+	if opts.LeafCache == 0 {
+		opts.LeafCache = 256 << 20
+	}
 	if opts.Reserve == 0 {
 		opts.Reserve = 256 << 20
 	}
@@ -175,10 +178,8 @@ func (d *disk) loadJournals() error {
 // rehash computes everything above buckets.
 func (d *disk) rehash() error {
 	var tops [segments]proof.Node
-	err := inParallel(d.workers(segments), segments,
-		func() (struct{}, error) { return struct{}{}, nil },
-		func(_ struct{}, i int) error { tops[i] = d.segs[i].rehash(0); return nil },
-		func(struct{}) error { return nil })
+	err := inParallel(d.workers(segments), segments, nothing,
+		func(_ struct{}, i int) error { tops[i] = d.segs[i].rehash(0); return nil }, nothingMore)
 	d.setCrown(&tops)
 	return err
 }
@@ -203,7 +204,8 @@ func (d *disk) rebuild(number uint64) (uint64, error) {
 			}
 			d.segs[i], counts[i] = segment{node{}}, uint64(len(leaves))
 			top := place{path: uint64(i) << 56, depth: segmentDepth}
-			tops[i] = d.segs[i].grow(0, top, d.opts.Bucket, leaves, func(place, proof.Node) {})
+			tops[i] = d.segs[i].grow(0, top, d.opts.Bucket, leaves,
+				func(uint32, place, []proof.Leaf, proof.Node) {})
 			return nil
 		},
 		func(rows *pebble.Iterator) error { return rows.Close() })

@@ -29,7 +29,7 @@ func (d *disk) Prove(keys [][]byte) (*Answer, error) {
 	}
 	defer rows.Close()
 	a := &Answer{Height: d.now.Height, Root: d.now.Root, Items: make([]Item, len(keys))}
-	p := prover{crown: &d.crown, segs: &d.segs, rows: rows}
+	p := prover{store: d, rows: rows}
 	for i, key := range keys {
 		if a.Items[i], err = p.prove(key); err != nil {
 			return nil, err
@@ -40,8 +40,7 @@ func (d *disk) Prove(keys [][]byte) (*Answer, error) {
 
 // prover reads one version.
 type prover struct {
-	crown  *crown
-	segs   *[segments]segment
+	store  *disk
 	rows   *pebble.Iterator
 	leaves []proof.Leaf
 	prefix [9]byte
@@ -98,11 +97,12 @@ func (p *prover) membership() (*proof.Membership, error) {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	m := &proof.Membership{KV: proof.KV{Key: bytes.Clone(kv.Key), Value: bytes.Clone(kv.Value)}}
-	above, depth, alone := p.descend(&kh)
+	above, depth, bucket := p.descend(&kh)
 	m.Path = make([]proof.Step, 0, len(above)+4)
-	if !alone {
-		where := placeOf(&kh, depth)
-		if p.leaves, err = readLeaves(p.rows, where, p.leaves[:0], p.prefix[:]); err != nil {
+	if bucket != nil {
+		if bucket.cached() != 0 {
+			p.leaves = p.store.caches[kh[0]].read(bucket.cached(), p.leaves[:0])
+		} else if p.leaves, err = readLeaves(p.rows, placeOf(&kh, depth), p.leaves[:0], p.prefix[:]); err != nil {
 			return nil, err
 		}
 		at := slices.IndexFunc(p.leaves, func(l proof.Leaf) bool { return l.KeyHash == kh })
@@ -118,8 +118,8 @@ func (p *prover) membership() (*proof.Membership, error) {
 }
 
 // descend walks from the root towards a record that exists: to its bucket, at depth, or to where it
-// stands alone.
-func (p *prover) descend(kh *hufu.Digest) (above []proof.Step, depth int, alone bool) {
+// stands alone and there is none.
+func (p *prover) descend(kh *hufu.Digest) (above []proof.Step, depth int, bucket *node) {
 	above = make([]proof.Step, 0, 32)
 	step := func(left, right proof.Node) {
 		if proof.Bit(kh, depth) == 0 {
@@ -130,18 +130,21 @@ func (p *prover) descend(kh *hufu.Digest) (above []proof.Step, depth int, alone 
 	}
 	at := 1
 	for ; depth < segmentDepth; depth++ {
-		if p.crown[at].Leaf {
-			return above, depth, true
+		if p.store.crown[at].Leaf {
+			return above, depth, nil
 		}
-		step(p.crown[2*at], p.crown[2*at+1])
+		step(p.store.crown[2*at], p.store.crown[2*at+1])
 		at = 2*at + proof.Bit(kh, depth)
 	}
-	seg, i := p.segs[kh[0]], uint32(0)
+	seg, i := p.store.segs[kh[0]], uint32(0)
 	for {
 		n := &seg[i]
 		kids := n.children()
-		if n.seen().Leaf || kids == 0 {
-			return above, depth, n.seen().Leaf
+		if n.seen().Leaf {
+			return above, depth, nil
+		}
+		if kids == 0 {
+			return above, depth, n
 		}
 		step(seg[kids].seen(), seg[kids+1].seen())
 		i = kids + uint32(proof.Bit(kh, depth))

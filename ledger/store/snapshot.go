@@ -121,7 +121,7 @@ func (d *disk) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range d.segs {
-		d.segs[i] = segment{node{}}
+		d.segs[i], d.caches[i] = segment{node{}}, leafCache{}
 	}
 	d.checkpoints, d.crown, d.trimmed = [segments]uint64{}, crown{}, 0
 }

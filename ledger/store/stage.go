@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -26,13 +25,20 @@ type part struct {
 	changed []changedNode
 	added   []node // follow the segment's present ones
 	journal []byte
-	count   int64 // records more
+	buckets []changedBucket
+	leaves  []proof.Leaf // of the buckets, in their order
+	count   int64        // records more
 	top     proof.Node
 }
 
 type changedNode struct {
 	at   uint32
 	node node
+}
+
+type changedBucket struct {
+	at     uint32
+	leaves int
 }
 
 func (d *disk) Stage(changes []Change) (*Staged, error) {
@@ -93,12 +99,14 @@ type stager struct {
 	bucket int // most leaves
 	rows   *pebble.Iterator
 	batch  *pebble.Batch
-	segs   *[segments]segment
+	store  *disk
 
 	seg    segment // being worked on
+	cache  *leafCache
 	part   *part
 	before []proof.Leaf // scratch
 	after  []proof.Leaf
+	grown  segment
 	prefix [9]byte
 }
 
@@ -107,7 +115,7 @@ func (d *disk) newStager() (*stager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stager{bucket: d.opts.Bucket, rows: rows, batch: d.db.NewBatch(), segs: &d.segs}, nil
+	return &stager{bucket: d.opts.Bucket, rows: rows, batch: d.db.NewBatch(), store: d}, nil
 }
 
 // recordRows iterates over the records as they are now.
@@ -120,7 +128,7 @@ func (d *disk) recordRows() (*pebble.Iterator, error) {
 }
 
 func (s *stager) segment(p *part) error {
-	s.seg, s.part = s.segs[p.segment], p
+	s.seg, s.cache, s.part = s.store.segs[p.segment], &s.store.caches[p.segment], p
 	top, err := s.update(0, segmentDepth, p.todo)
 	p.top = top
 	return err
@@ -154,7 +162,9 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
 	where := placeOf(&todo[0].keyHash, depth)
 	s.before = s.before[:0]
-	if s.seg[at].hash != (hufu.Digest{}) {
+	if old := &s.seg[at]; old.cached() != 0 {
+		s.before = s.cache.read(old.cached(), s.before)
+	} else if old.hash != (hufu.Digest{}) {
 		var err error
 		if s.before, err = readLeaves(s.rows, where, s.before, s.prefix[:]); err != nil {
 			return proof.Node{}, err
@@ -163,18 +173,25 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 	if err := s.merge(todo); err != nil {
 		return proof.Node{}, err
 	}
-	made := func(p place, n proof.Node) { s.part.journal = appendJournal(s.part.journal, p, n) }
-	grown := segment{node{}}
-	n := grown.grow(0, where, s.bucket, s.after, made)
 	// Elements of grown after its top become elements of the segment after those it has by then.
-	shift := uint32(len(s.seg)+len(s.part.added)) - 1
+	grown, p := append(s.grown[:0], node{}), s.part
+	shift := uint32(len(s.seg)+len(p.added)) - 1
+	n := grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
+		p.journal = appendJournal(p.journal, w, n)
+		p.leaves = append(p.leaves, leaves...)
+		if i += shift; i == shift {
+			i = at
+		}
+		p.buckets = append(p.buckets, changedBucket{at: i, leaves: len(leaves)})
+	})
+	s.grown = grown
 	for i := range grown {
 		if !grown[i].bucket() {
 			grown[i].link += shift
 		}
 	}
-	s.part.changed = append(s.part.changed, changedNode{at: at, node: grown[0]})
-	s.part.added = append(s.part.added, grown[1:]...)
+	p.changed = append(p.changed, changedNode{at: at, node: grown[0]})
+	p.added = append(p.added, grown[1:]...)
 	return n, nil
 }
 
@@ -237,12 +254,4 @@ func readLeaves(rows *pebble.Iterator, p place, leaves []proof.Leaf, buf []byte)
 		return nil, readError(err)
 	}
 	return leaves, nil
-}
-
-// apply makes a part of a staged state the present one.
-func (seg *segment) apply(p *part) {
-	*seg = append(slices.Grow(*seg, len(p.added)), p.added...)
-	for _, c := range p.changed {
-		(*seg)[c.at] = c.node
-	}
 }

@@ -23,7 +23,9 @@ func open(t testing.TB, dir string, opts store.Options) store.Store {
 
 func TestDisk(t *testing.T) {
 	for name, opts := range map[string]store.Options{
-		"default": {}, "small buckets": {Bucket: 1, Workers: 3}, "large buckets": {Bucket: 64, Workers: 1},
+		"default": {}, "small buckets": {Bucket: 1, Workers: 3},
+		"large buckets, no cache": {Bucket: 64, Workers: 1, LeafCache: -1},
+		"small cache":             {LeafCache: 256 * 68 * 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(tb testing.TB) store.Store { return open(tb, tb.TempDir(), opts) })

@@ -24,21 +24,51 @@ const (
 // the garbage collector nothing.
 type node struct {
 	hash hufu.Digest
-	link uint32 // index of the left child, the right one follows; 0 for a bucket; and the leaf bit
+	link uint32 // above buckets, the index of the left child, the right one follows; of a bucket, its
+	// list in the cache or 0; and the two bits
 }
 
-const leafBit = 1 << 31
+const (
+	leafBit  = 1 << 31
+	innerBit = 1 << 30
+	linkMask = innerBit - 1
+)
 
+// newNode makes a bucket that is not cached when children is 0.
 func newNode(n proof.Node, children uint32) node {
+	if children != 0 {
+		children |= innerBit
+	}
 	if n.Leaf {
 		children |= leafBit
 	}
 	return node{hash: n.Hash, link: children}
 }
 
-func (n *node) children() uint32 { return n.link &^ leafBit }
+func (n *node) bucket() bool { return n.link&innerBit == 0 }
 
-func (n *node) bucket() bool { return n.children() == 0 }
+// children is 0 for a bucket.
+func (n *node) children() uint32 {
+	if n.bucket() {
+		return 0
+	}
+	return n.link & linkMask
+}
+
+// cached is a bucket's list in the cache; 0 when there is none.
+func (n *node) cached() uint32 {
+	if !n.bucket() {
+		return 0
+	}
+	return n.link & linkMask
+}
+
+// setCached is for buckets, and for others only with 0.
+func (n *node) setCached(list uint32) {
+	if n.bucket() {
+		n.link = n.link&^linkMask | list
+	}
+}
 
 func (n *node) seen() proof.Node { return proof.Node{Hash: n.hash, Leaf: n.link&leafBit != 0} }
 
@@ -150,7 +180,7 @@ func readSegment(data []byte) (segment, error) {
 func (seg *segment) read(at uint32, depth int, data []byte) ([]byte, error) {
 	if len(data) > 0 && data[0] == shapeInner && depth < maxBucketDepth {
 		kids := seg.pair()
-		(*seg)[at].link = kids
+		(*seg)[at].link = kids | innerBit
 		rest, err := seg.read(kids, depth+1, data[1:])
 		if err != nil {
 			return nil, err
@@ -179,7 +209,7 @@ func (seg *segment) put(p place, n proof.Node) {
 		kids := (*seg)[at].children()
 		if kids == 0 {
 			kids = seg.pair()
-			(*seg)[at] = node{link: kids}
+			(*seg)[at] = node{link: kids | innerBit}
 		}
 		at = kids + p.bit(depth)
 	}
@@ -202,11 +232,11 @@ func (seg segment) rehash(at uint32) proof.Node {
 
 // grow makes the subtree of these leaves, which is at p, at element at. It calls made for each
 // bucket.
-func (seg *segment) grow(at uint32, p place, limit int, leaves []proof.Leaf, made func(place, proof.Node)) proof.Node {
+func (seg *segment) grow(at uint32, p place, limit int, leaves []proof.Leaf, made func(at uint32, p place, leaves []proof.Leaf, n proof.Node)) proof.Node {
 	if len(leaves) <= limit || p.depth >= maxBucketDepth {
 		n := proof.Subtree(leaves, p.depth)
 		(*seg)[at] = newNode(n, 0)
-		made(p, n)
+		made(at, p, leaves, n)
 		return n
 	}
 	kids := seg.pair()
