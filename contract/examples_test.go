@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	library = hufu.DID("did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM")
-	agency  = hufu.DID("did:hufu:demo:z8opHzCKt8nMPQcXBv3xGLfBFPqBtLzqVKz3ZEL8W2ZVr")
+	library = hufu.DID("did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM") // of the bytes 1, 0, 0 …
+	agency  = hufu.DID("did:hufu:demo:z8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR") // of the bytes 2, 0, 0 …
 )
 
 // exampleTypes are the credential types beside the example contracts.

@@ -42,7 +42,7 @@ func Parse(text []byte) (*Contract, error) {
 	for _, e := range readTOML(text, f) {
 		p.entry(e)
 	}
-	if !f.has(RuleSyntax) {
+	if !f.has(RuleSyntax) && !f.has(RuleTooDeep) {
 		p.complete()
 	}
 	if problems := f.problems(); len(problems) > 0 {

@@ -104,7 +104,7 @@ func validPolicyID(s string) bool {
 }
 
 // explain finds the token that the parser's error is about. The parser names the token it stands
-// before; where it has just taken the wrong one ("exact got"), that is one further.
+// before, and except where it only looked ahead ("got … want ,") it has just taken the wrong one.
 func explain(err error, text string, tokens []token) (int, string) {
 	message := err.Error()
 	at := tokens[0].at
@@ -113,21 +113,23 @@ func explain(err error, text string, tokens []token) (int, string) {
 	if n, _ := fmt.Sscanf(rest, "%d:%d", &line, &column); !ok || n != 2 {
 		return at, clip(message)
 	}
-	part := source(text[at:])
-	i := len(tokens) - 1
-	for j := range tokens {
-		if l, c := part.position(tokens[j].at - at); l == line && c == column {
-			i = j
-			break
-		}
-	}
 	if _, detail, ok := strings.Cut(rest, `": `); ok {
 		message = detail
 	}
-	if strings.HasPrefix(message, "exact got ") && i > 0 && tokens[i].text != ";" {
-		i--
-		message = "expected " + message[strings.LastIndex(message, " want ")+len(" want "):]
-		return tokens[i].at, fmt.Sprintf("%s, not %s", message, clip(tokens[i].text))
+	ahead := strings.HasPrefix(message, "got ") || strings.HasPrefix(message, "duplicate key")
+	part := source(text[at:])
+	i := len(tokens) - 1 // behind the last token there is nothing to step back from
+	for j := range tokens {
+		if l, c := part.position(tokens[j].at - at); l == line && c == column {
+			i = j
+			if !ahead && j > 0 {
+				i--
+			}
+			break
+		}
+	}
+	if _, want, ok := strings.Cut(message, " want "); ok {
+		message = fmt.Sprintf("expected %s, not %s", want, clip(tokens[i].text))
 	}
 	return tokens[i].at, clip(message)
 }

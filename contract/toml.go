@@ -179,7 +179,14 @@ func (r *tomlReader) keyValue(n *unstable.Node, prefix []string) {
 		}
 		return
 	}
-	r.record(entry{path: path, at: at, value: r.value(n.Value(), at)}, "the key")
+	valueAt := int(n.Raw.Offset) // arrays do not say where they stand: behind the first = after the key
+	for it := n.Key(); it.Next(); {
+		valueAt = int(it.Node().Raw.Offset + it.Node().Raw.Length)
+	}
+	for data := r.parser.Data(); valueAt < len(data)-1 && strings.IndexByte(" \t=", data[valueAt]) >= 0; {
+		valueAt++
+	}
+	r.record(entry{path: path, at: at, value: r.value(n.Value(), valueAt)}, "the key")
 }
 
 func (r *tomlReader) record(e entry, what string) {
@@ -191,16 +198,16 @@ func (r *tomlReader) record(e entry, what string) {
 	r.entries = append(r.entries, e)
 }
 
-func (r *tomlReader) value(n *unstable.Node, keyAt int) value {
+func (r *tomlReader) value(n *unstable.Node, from int) value {
 	v := value{kind: n.Kind, at: int(n.Raw.Offset), text: string(n.Data), inner: -1}
 	v.end = v.at + int(n.Raw.Length)
 	if n.Raw.Length == 0 {
-		v.at, v.end = keyAt, keyAt
+		v.at, v.end = from, from
 	}
 	switch n.Kind {
 	case unstable.Array:
 		for it := n.Children(); it.Next(); {
-			v.items = append(v.items, r.value(it.Node(), keyAt))
+			v.items = append(v.items, r.value(it.Node(), from))
 		}
 	case unstable.String:
 		raw := r.parser.Raw(n.Raw)

@@ -269,8 +269,7 @@ func (t *typing) access(x term, name string, holds known) term {
 		return term{typ: plain(kindAny), place: x.place}
 	}
 	if f.optional && !holds[joinPath(path)] {
-		guard := "context has " + cedarPath(path)
-		t.add(x.place.of(path, t.at), RuleUnguarded, "write "+guard+" && … before it", "%s may be absent", cedarName(path))
+		t.add(x.place.of(path, t.at), RuleUnguarded, "write "+guard(path)+" && … before it", "%s may be absent", cedarName(path))
 	}
 	return term{typ: f.typ, path: path, place: x.place, owner: owner(x)}
 }
@@ -427,6 +426,9 @@ func (t *typing) call(n ast.NodeTypeExtensionCall, holds known) term {
 	case "toDays", "toHours", "toMinutes", "toSeconds", "toMilliseconds":
 		in, out = []*valueType{plain(kindDuration)}, plain(kindLong)
 	default:
+		if len(args) > 0 && args[0].typ.kind == kindAny {
+			return term{typ: plain(kindAny), place: args[0].place}
+		}
 		return t.refuse(clip(name))
 	}
 	if len(args) != len(in) {
@@ -467,10 +469,8 @@ func (t *typing) constructor(n ast.NodeTypeExtensionCall) term {
 	return term{typ: out}
 }
 
-// cedarName writes a path below context without the word context.
-func cedarName(path []string) string { return cedarPath(path) }
-
-func cedarPath(path []string) string {
+// cedarName writes a path below context as a policy would.
+func cedarName(path []string) string {
 	var b strings.Builder
 	for i, name := range path {
 		switch {
@@ -483,6 +483,23 @@ func cedarPath(path []string) string {
 		}
 	}
 	return b.String()
+}
+
+// guard is the expression that asks whether the last name of a path is there.
+func guard(path []string) string {
+	last := path[len(path)-1]
+	if !isIdentifier(last) {
+		last = string(cedar.String(clip(last)).MarshalCedar())
+	}
+	below := "context"
+	if len(path) > 1 {
+		if below = cedarName(path[:len(path)-1]); below[0] == '[' {
+			below = "context" + below
+		} else {
+			below = "context." + below
+		}
+	}
+	return below + " has " + last
 }
 
 func isIdentifier(s string) bool {

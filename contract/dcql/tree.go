@@ -91,9 +91,6 @@ func (r *reader) token() (json.Token, int, error) {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			message = syntax.Error()
-			if o := int(syntax.Offset) - 1; o >= 0 && o < len(r.data) {
-				at = o
-			}
 		}
 		add(r.list, at, "not JSON: "+message, "")
 		return nil, at, errSyntax
