@@ -129,24 +129,25 @@ func (t *tree) holderKey(at int32) (keys.PublicKey, error) {
 	return key, nil
 }
 
+var errStatus = hufu.Refuse(RuleStatusForm, "status is no status_list with idx and uri")
+
 // status reads a reference to a status list. Another mechanism is refused: a status that nobody
 // here can look up must not pass for none.
 func (t *tree) status(at int32) (*StatusRef, error) {
-	wrong := hufu.Refuse(RuleStatusForm, "status is no status_list with idx and uri")
 	if t.nodes[at].kind != object {
-		return nil, wrong
+		return nil, errStatus
 	}
 	list := t.member(at, "status_list")
 	if list == none || t.nodes[list].kind != object {
-		return nil, wrong
+		return nil, errStatus
 	}
 	idx, uri := t.member(list, "idx"), t.member(list, "uri")
 	if idx == none || uri == none || t.nodes[idx].kind != number || t.nodes[uri].kind != text || t.nodes[uri].text == "" {
-		return nil, wrong
+		return nil, errStatus
 	}
 	index, err := strconv.ParseUint(t.nodes[idx].text, 10, 64)
 	if err != nil || strings.HasPrefix(t.nodes[idx].text, "-") {
-		return nil, wrong
+		return nil, errStatus
 	}
 	return &StatusRef{URI: t.nodes[uri].text, Index: index}, nil
 }

@@ -29,11 +29,46 @@ type disclosure struct {
 	under   int32 // 1 + the disclosure whose value refers to this one, 0: the payload does
 }
 
-// digests maps every digest met so far to 1 + the presented disclosure that still waits for its
-// place, or to spent.
-type digests map[string]int32
+// digests notes every digest met so far. Few are found faster in a list, many in a map.
+type digests struct {
+	list  []digestNote
+	index map[string]int // from manyDigests on
+}
 
-const spent int32 = -1
+type digestNote struct {
+	digest     string
+	disclosure int32 // 1 + the presented disclosure that waits for its place, 0 for none, or spent
+}
+
+const (
+	spent       int32 = -1
+	manyDigests       = 64
+)
+
+// find returns the note of a digest, which it may add, and whether it was there before. The note is
+// valid until the next call.
+func (d *digests) find(digest string) (note *digestNote, there bool) {
+	if d.index != nil {
+		if i, there := d.index[digest]; there {
+			return &d.list[i], true
+		}
+		d.index[digest] = len(d.list)
+	} else {
+		for i := range d.list {
+			if d.list[i].digest == digest {
+				return &d.list[i], true
+			}
+		}
+	}
+	d.list = append(d.list, digestNote{digest: digest})
+	if len(d.list) == manyDigests {
+		d.index = make(map[string]int, 4*manyDigests)
+		for i := range d.list {
+			d.index[d.list[i].digest] = i
+		}
+	}
+	return &d.list[len(d.list)-1], false
+}
 
 // registered reports whether a claim and all that is in it must be in the clear (SD-JWT VC,
 // Registered JWT Claims).
@@ -45,11 +80,11 @@ func registered(name string) bool {
 	return false
 }
 
-// readDisclosures parses count disclosures, each followed by "~", and notes their digests.
-func (s *sdJWT) readDisclosures(encoded string, count int) error {
+// readDisclosures parses count disclosures, each followed by "~", and notes their digests. encoded and
+// in are the same.
+func (s *sdJWT) readDisclosures(encoded string, in []byte, count int) error {
 	s.disclosures = make([]disclosure, count)
-	s.digests = make(digests, 2*count+24)
-	in := []byte(encoded)
+	s.digests.list = make([]digestNote, 0, 2*count+24)
 	sums := make([]byte, 0, digestLen*count)
 	plain := make([]byte, 0, len(in)*3/4)
 	ends := make([]int, count)
@@ -66,14 +101,14 @@ func (s *sdJWT) readDisclosures(encoded string, count int) error {
 		ends[i] = len(plain)
 		at = end + 1
 	}
-	digests, texts := string(sums), string(plain)
+	all, texts := string(sums), string(plain)
 	at = 0
 	for i, end := range ends {
-		digest := digests[i*digestLen : (i+1)*digestLen]
-		if _, there := s.digests[digest]; there {
+		note, there := s.digests.find(all[i*digestLen : (i+1)*digestLen])
+		if there {
 			return hufu.Refuse(RuleDigestTwice, "disclosure %d was there before", i+1)
 		}
-		s.digests[digest] = int32(i + 1)
+		note.disclosure = int32(i + 1)
 		root, err := s.read("disclosure", texts[at:end])
 		if err != nil {
 			return err
@@ -294,19 +329,20 @@ func (t *tree) element(at int32) (int32, error) {
 // spend notes that a digest was met and returns 1 + the disclosure it stands for, or 0. A digest has
 // one place (RFC 9901 §7.1 step 4).
 func (s *sdJWT) spend(digest string) (int32, error) {
-	i := s.digests[digest]
+	note, _ := s.digests.find(digest)
+	i := note.disclosure
 	if i == spent {
 		return 0, hufu.Refuse(RuleDigestTwice, "a digest that was met before")
 	}
 	if s.met++; s.met > MaxDigests {
 		return 0, hufu.Refuse(RuleTooLarge, "more than %d digests", MaxDigests)
 	}
-	s.digests[digest] = spent
+	note.disclosure = spent
 	return i, nil
 }
 
-// digestOf is the digest of an encoded disclosure or of what a key binding signs.
-func digestOf(encoded string) string {
-	sum := sha256.Sum256([]byte(encoded))
+// digestOf is the digest of what a key binding signs.
+func digestOf(encoded []byte) string {
+	sum := sha256.Sum256(encoded)
 	return jws.EncodeBase64(sum[:])
 }

@@ -39,7 +39,6 @@ const none int32 = 0
 
 type tree struct {
 	nodes []node
-	digests
 }
 
 // maxNumber bounds the literal of a number, so that no reader has to convert a long one.

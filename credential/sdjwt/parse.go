@@ -16,12 +16,13 @@ var base64url = base64.RawURLEncoding.Strict()
 type sdJWT struct {
 	tree
 	raw         string
-	signed      string // what a key binding signs: all up to the last "~" (RFC 9901 §4.3.1)
+	signed      []byte // what a key binding signs: all up to the last "~" (RFC 9901 §4.3.1)
 	jwt         *jws.Message
 	kb          *jws.Message // nil: no key binding
 	payload     int32        // processed: disclosures in place, digests gone
 	kbPayload   int32
 	disclosures []disclosure
+	digests     digests
 	met         int // digests found so far
 }
 
@@ -41,7 +42,7 @@ func parse(raw string) (*sdJWT, error) {
 		return nil, hufu.Refuse(RuleTooLarge, "more than %d disclosures", MaxDisclosures)
 	}
 	first, last := strings.IndexByte(raw, '~'), strings.LastIndexByte(raw, '~')
-	s := &sdJWT{raw: raw, signed: raw[:last+1]}
+	s := &sdJWT{raw: raw, signed: []byte(raw[:last+1])}
 	s.nodes = make([]node, 1, 32+len(raw)/48)
 	var err error
 	if s.jwt, s.payload, err = s.token("credential", raw[:first]); err != nil {
@@ -52,7 +53,7 @@ func parse(raw string) (*sdJWT, error) {
 			return nil, err
 		}
 	}
-	if err := s.readDisclosures(raw[first+1:last+1], count-1); err != nil {
+	if err := s.readDisclosures(raw[first+1:last+1], s.signed[first+1:], count-1); err != nil {
 		return nil, err
 	}
 	return s, s.merge()

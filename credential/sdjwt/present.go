@@ -109,7 +109,7 @@ func (c *Credential) bind(rand io.Reader, presented string, kb KeyBinding) (stri
 		return "", hufu.Refuse(RuleHolderKey, "the credential is bound to another key than the signer's")
 	}
 	payload, err := appendJSON(nil, map[string]any{
-		"aud": kb.Audience, "nonce": kb.Nonce, "iat": kb.IssuedAt.Unix(), "sd_hash": digestOf(presented),
+		"aud": kb.Audience, "nonce": kb.Nonce, "iat": kb.IssuedAt.Unix(), "sd_hash": digestOf([]byte(presented)),
 	}, 1)
 	if err != nil {
 		return "", err

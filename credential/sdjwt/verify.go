@@ -212,12 +212,11 @@ func (s *sdJWT) verifyIssuer(c *Content, resolve func(iss, kid, alg string, iat 
 // verifyJWS checks a signature with a key that was resolved, whose algorithm the token can only repeat.
 func verifyJWS(m *jws.Message, key keys.PublicKey, rule hufu.Rule) error {
 	err := m.Verify(key)
-	switch hufu.RuleOf(err) {
-	case "":
-		return err
-	case jws.RuleAlg:
-		return hufu.Refuse(RuleAlg, "the key is not for the algorithm in the header")
-	default:
-		return hufu.Refuse(rule, "the signature is not by the key")
+	if err == nil {
+		return nil
 	}
+	if hufu.RuleOf(err) == jws.RuleAlg {
+		return hufu.Refuse(RuleAlg, "the key is not for the algorithm in the header")
+	}
+	return hufu.Refuse(rule, "the signature is not by the key")
 }
