@@ -13,7 +13,7 @@ import (
 
 const (
 	library = hufu.DID("did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM") // of the bytes 1, 0, 0 …
-	agency  = hufu.DID("did:hufu:demo:z8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR") // of the bytes 2, 0, 0 …
+	agency  = hufu.DID("did:hufu:demo:z8opHzTAnfzRpPEx21XtnrVTX28YQuCpAjcn1PczScKh") // of the bytes 2, 0, 0 …
 )
 
 // exampleTypes are the credential types beside the example contracts.
@@ -153,5 +153,11 @@ func BenchmarkParse(b *testing.B) {
 		if _, err := Parse(text); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestTestDIDs(t *testing.T) {
+	if library != (hufu.ID{1}).DID("demo") || agency != (hufu.ID{2}).DID("demo") {
+		t.Fatal((hufu.ID{1}).DID("demo"), (hufu.ID{2}).DID("demo"))
 	}
 }
