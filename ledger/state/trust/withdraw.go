@@ -44,7 +44,7 @@ func withdraw(ctx state.Context, o *state.Overlay, w *tx.TrustWithdraw, with Wit
 		}
 		if next, stricter := tighten(g.Withdrawal, with); stricter {
 			g.Withdrawal, changed = next, true
-			later = later || next.FromTime == 0
+			later = later || next.FromTime == 0 && next.From == with.From
 		}
 	}
 	if !changed {
