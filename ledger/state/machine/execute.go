@@ -8,6 +8,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/status"
+	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -46,15 +47,22 @@ func apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 	case "did":
 		return did.Apply(ctx, o, t)
 	case "gov":
-		return gov.Apply(ctx, o, t, gov.Executor{})
+		return gov.Apply(ctx, o, t, gov.Executor{Accredit: trust.Accredit, Withdraw: trust.Withdraw})
+	case "trust":
+		return trust.Apply(ctx, o, t)
 	case "status":
 		return status.Apply(ctx, o, t)
 	}
 	return hufu.Refuse(tx.RuleKind, "a kind that this network's rules do not have")
 }
 
-// EndBlock ends the block of ctx and lists, ascending by key, how its validators change.
-func EndBlock(_ state.Context, o *state.Overlay) ([]ValidatorUpdate, error) {
+// EndBlock ends the block of ctx: withdrawals announced for it take effect, and it lists, ascending by
+// key, how the validators change.
+func EndBlock(ctx state.Context, o *state.Overlay) ([]ValidatorUpdate, error) {
+	ctx.TxID = hufu.Digest{}
+	if err := trust.EndBlock(ctx, o); err != nil {
+		return nil, err
+	}
 	changed, err := gov.EndBlock(o)
 	if err != nil || len(changed) == 0 {
 		return nil, err
