@@ -27,6 +27,7 @@ type Content struct {
 	nbf, exp   int64
 	hasNBF     bool
 	hasExpires bool
+	noHolder   error // why HolderKey is zero in spite of a cnf
 }
 
 // StatusRef points to one entry of a status list (Token Status List §6.2).
@@ -75,7 +76,9 @@ func (s *sdJWT) content() (c Content, err error) {
 			c.exp, ok = s.time(at)
 			c.hasExpires, c.ExpiresAt = true, time.Unix(c.exp, 0).UTC()
 		case "cnf":
-			c.HolderKey, err = s.holderKey(at)
+			if c.HolderKey, c.noHolder = s.holderKey(at); n.kind != object {
+				err = c.noHolder
+			}
 		case "status":
 			c.Status, err = s.status(at)
 		}
@@ -109,15 +112,15 @@ func (t *tree) time(at int32) (int64, bool) {
 	return v, err == nil && v > 0 && v <= maxTime
 }
 
-// holderKey reads cnf.jwk (RFC 7800 §3.2). Another confirmation method gives the zero key, for which
-// no key binding can be verified.
+// holderKey reads cnf.jwk (RFC 7800 §3.2). With another confirmation method or a key of no suite of
+// ours, a credential can be read but no key binding verified.
 func (t *tree) holderKey(at int32) (keys.PublicKey, error) {
 	if t.nodes[at].kind != object {
 		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf is not an object")
 	}
 	jwk := t.member(at, "jwk")
 	if jwk == none {
-		return keys.PublicKey{}, nil
+		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf has no jwk")
 	}
 	if t.nodes[jwk].kind != object {
 		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf.jwk is not an object")

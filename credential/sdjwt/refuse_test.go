@@ -93,7 +93,6 @@ func TestForm(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf(`"%d"`, i)
 	}
-	jwk := func(k string) forgery { return with(`"cnf":{"jwk":` + k + `}`) }
 
 	for what, c := range map[string]struct {
 		forgery
@@ -182,11 +181,6 @@ func TestForm(t *testing.T) {
 		"nbf null":                              {with(`"nbf":null`), sdjwt.RuleMalformed},
 		"kid a number":                          {forgery{header: `{"alg":"ES256","typ":"dc+sd-jwt","kid":42}`, payload: `{"vct":"x"}`}, sdjwt.RuleMalformed},
 		"cnf a string":                          {with(`"cnf":"x"`), sdjwt.RuleHolderKey},
-		"jwk a string":                          {jwk(`"x"`), sdjwt.RuleHolderKey},
-		"jwk RSA":                               {jwk(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`), sdjwt.RuleHolderKey},
-		"jwk symmetric":                         {jwk(`{"kty":"oct","k":"AQAB"}`), sdjwt.RuleHolderKey},
-		"jwk private":                           {jwk(strings.Replace(vectorHolderJWK, "{", `{"d":"AQAB",`, 1)), sdjwt.RuleHolderKey},
-		"jwk off the curve":                     {jwk(strings.Replace(vectorHolderJWK, "TCAER", "TCAES", 1)), sdjwt.RuleHolderKey},
 		"status of an unknown mechanism":        {with(`"status":{"bitstring":{}}`), sdjwt.RuleStatusForm},
 		"status without idx":                    {with(`"status":{"status_list":{"uri":"x"}}`), sdjwt.RuleStatusForm},
 		"status with negative idx":              {with(`"status":{"status_list":{"idx":-1,"uri":"x"}}`), sdjwt.RuleStatusForm},
@@ -221,6 +215,28 @@ func manyMembers(n int) string {
 		fmt.Fprintf(&b, `,"m%d":%d`, i, i)
 	}
 	return b.String()[1:]
+}
+
+// TestHolderKeyForms: a credential with a holder key that is no use can be read, but not presented.
+func TestHolderKeyForms(t *testing.T) {
+	s := newScene(t, keys.P256)
+	for what, cnf := range map[string]string{
+		"another method":    `{"kid":"x"}`,
+		"jwk a string":      `{"jwk":"x"}`,
+		"jwk RSA":           `{"jwk":{"kty":"RSA","n":"AQAB","e":"AQAB"}}`,
+		"jwk symmetric":     `{"jwk":{"kty":"oct","k":"AQAB"}}`,
+		"jwk private":       `{"jwk":` + strings.Replace(vectorHolderJWK, "{", `{"d":"AQAB",`, 1) + `}`,
+		"jwk off the curve": `{"jwk":` + strings.Replace(vectorHolderJWK, "TCAER", "TCAES", 1) + `}`,
+	} {
+		raw := s.forge(t, forgery{payload: `{"vct":"x","cnf":` + cnf + `}`})
+		v, err := sdjwt.Verify(raw, sdjwt.VerifyParams{Now: s.now, ResolveKey: s.anyIssuer})
+		if err != nil || !v.HolderKey.IsZero() {
+			t.Errorf("%s: %v, %v", what, v, err)
+		}
+		kb := fmt.Sprintf(`{"aud":"%s","nonce":"%s","iat":%d,"sd_hash":"%s"}`, audience, nonce, s.now.Unix(), digest(raw))
+		_, err = sdjwt.Verify(raw+s.token(t, s.holder, `{"alg":"ES256","typ":"kb+jwt"}`, kb), s.params())
+		wantRule(t, err, sdjwt.RuleHolderKey)
+	}
 }
 
 // TestDepthOfNestedDisclosures: each disclosure alone is shallow, together they are not.

@@ -78,7 +78,7 @@ func TestRFC9901MainExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Claims) != 13 || c.Claims["email"] != "johndoe@example.com" || len(c.Claims["nationalities"].([]any)) != 2 {
+	if len(c.Claims) != 14 || c.Claims["email"] != "johndoe@example.com" || len(c.Claims["nationalities"].([]any)) != 2 {
 		t.Errorf("issued %v", c.Claims)
 	}
 	// A credential for the wallet of another type of token is not a credential here.

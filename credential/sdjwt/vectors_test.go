@@ -49,7 +49,7 @@ func vectorText(t *testing.T, dir, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flattened := string(raw)
+	flattened := brokenLines.ReplaceAllString(string(raw), "")
 	var quoted string
 	if json.Unmarshal(raw, &quoted) == nil {
 		flattened = quoted
@@ -73,6 +73,9 @@ func vectorJSON(t *testing.T, dir, name string) map[string]any {
 	}
 	return v
 }
+
+// brokenLines are line breaks and indentation, which the examples have within strings too.
+var brokenLines = regexp.MustCompile(`\n\s*`)
 
 var mediaTypeOf = regexp.MustCompile(`"typ": ?"([^"]*)"`)
 

@@ -125,6 +125,9 @@ func (s *sdJWT) verifyKeyBinding(v *Verified, params *VerifyParams) error {
 	if s.kb.Header.Text("typ") != KeyBindingMediaType {
 		return hufu.Refuse(RuleMediaType, "the key binding is not of type %s", KeyBindingMediaType)
 	}
+	if v.noHolder != nil {
+		return v.noHolder
+	}
 	if v.HolderKey.IsZero() {
 		return hufu.Refuse(RuleHolderKey, "the credential is bound to no key")
 	}
