@@ -10,18 +10,15 @@ import (
 )
 
 // BenchmarkBesidePebble measures once, whatever b.N: HUFU_BENCH_RECORDS sets the number of records
-// (default 1,000,000), HUFU_BENCH_DIR where.
+// (default 1,000,000),
+// HUFU_BENCH_LEAF_CACHE_MIB the leaf cache, HUFU_BENCH_DIR where.
 func BenchmarkBesidePebble(b *testing.B) {
 	c := storebench.Config{Dir: os.Getenv("HUFU_BENCH_DIR"), Progress: func(line string) { b.Log(line) }}
 	if c.Dir == "" {
 		c.Dir = b.TempDir()
 	}
-	if n := os.Getenv("HUFU_BENCH_RECORDS"); n != "" {
-		var err error
-		if c.Records, err = strconv.Atoi(n); err != nil {
-			b.Fatal(err)
-		}
-	}
+	c.Records = int(number(b, "HUFU_BENCH_RECORDS"))
+	c.Options.LeafCache = number(b, "HUFU_BENCH_LEAF_CACHE_MIB") << 20
 	r, err := storebench.Run(context.Background(), c)
 	if err != nil {
 		b.Fatal(err)
@@ -36,4 +33,16 @@ func BenchmarkBesidePebble(b *testing.B) {
 	b.ReportMetric(float64(r.ProofBytes), "bytes/proof")
 	b.ReportMetric(float64(r.Open.Milliseconds()), "ms/open")
 	b.Log("fill:", r.Fill, "\ninsert:", r.Inserts, "\nupdate:", r.Updates)
+}
+
+func number(b *testing.B, env string) int64 {
+	text := os.Getenv(env)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }

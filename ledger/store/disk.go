@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
 )
 
@@ -73,22 +74,28 @@ func (d *disk) Get(key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	kh := proof.HashKey(key)
-	var buf [33]byte
-	buf[0] = rowRecord
-	copy(buf[1:], kh[:])
-	row, closer, err := d.db.Get(buf[:])
+	r, err := d.record(&kh)
+	if err == nil && r.Key != nil && !bytes.Equal(r.Key, key) {
+		err = fmt.Errorf("%w: record of key %x", ErrCorrupt, key)
+	}
+	return r.Value, err
+}
+
+// record reads one row, zero when there is none.
+func (d *disk) record(kh *hufu.Digest) (proof.KV, error) {
+	row, closer, err := d.db.Get(recordKey(kh))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return proof.KV{}, nil
 	}
 	if err != nil {
-		return nil, readError(err)
+		return proof.KV{}, readError(err)
 	}
 	defer closer.Close()
-	kv, err := decodeRecord(row)
-	if err != nil || !bytes.Equal(kv.Key, key) {
-		return nil, fmt.Errorf("%w: record of key %x", ErrCorrupt, key)
+	kv, err := decodeRecord(bytes.Clone(row))
+	if err != nil {
+		return kv, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return bytes.Clone(kv.Value), nil
+	return kv, nil
 }
 
 func (d *disk) State() State {

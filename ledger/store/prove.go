@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,43 +24,58 @@ func (d *disk) Prove(keys [][]byte) (*Answer, error) {
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	rows, err := d.recordRows()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	a := &Answer{Height: d.now.Height, Root: d.now.Root, Items: make([]Item, len(keys))}
-	p := prover{store: d, rows: rows}
+	p := prover{store: d}
 	for i, key := range keys {
-		if a.Items[i], err = p.prove(key); err != nil {
-			return nil, err
+		item, err := p.prove(key)
+		if err != nil {
+			return nil, errors.Join(err, p.close())
 		}
+		a.Items[i] = item
 	}
-	return a, nil
+	return a, p.close()
 }
 
-// prover reads one version.
+// prover reads one version, while the store's lock is held for reading.
 type prover struct {
 	store  *disk
-	rows   *pebble.Iterator
+	iter   *pebble.Iterator // made when it is needed: presence of a cached record does without
 	leaves []proof.Leaf
 	prefix [9]byte
+}
+
+func (p *prover) rows() (*pebble.Iterator, error) {
+	var err error
+	if p.iter == nil {
+		p.iter, err = p.store.recordRows()
+	}
+	return p.iter, err
+}
+
+func (p *prover) close() error {
+	if p.iter == nil {
+		return nil
+	}
+	return p.iter.Close()
 }
 
 func (p *prover) prove(key []byte) (Item, error) {
 	item := Item{Key: bytes.Clone(key)}
 	kh := proof.HashKey(key)
-	found := p.rows.SeekGE(recordKey(&kh))
-	if found && bytes.Equal(p.rows.Key()[1:], kh[:]) {
-		m, err := p.membership()
+	record, err := p.store.record(&kh)
+	if err != nil {
+		return item, err
+	}
+	if record.Value != nil {
+		m, err := p.membership(&kh, record)
 		if err != nil {
 			return item, err
 		}
-		item.Value = m.Value
+		item.Value = record.Value
 		item.Proof, err = m.Encode()
 		return item, err
 	}
-	left, right, err := p.neighbours(&kh, found)
+	left, right, err := p.neighbours(&kh)
 	if err != nil {
 		return item, err
 	}
@@ -68,53 +84,72 @@ func (p *prover) prove(key []byte) (Item, error) {
 }
 
 // neighbours are the records on both sides of a key hash that no record has.
-func (p *prover) neighbours(kh *hufu.Digest, found bool) (left, right *proof.Membership, err error) {
-	if found {
-		if right, err = p.membership(); err != nil {
+func (p *prover) neighbours(kh *hufu.Digest) (left, right *proof.Membership, err error) {
+	rows, err := p.rows()
+	if err != nil {
+		return nil, nil, err
+	}
+	if rows.SeekGE(recordKey(kh)) {
+		if right, err = p.here(rows); err != nil {
 			return nil, nil, err
 		}
 	}
-	if p.rows.SeekLT(recordKey(kh)) {
-		if left, err = p.membership(); err != nil {
+	if rows.SeekLT(recordKey(kh)) {
+		if left, err = p.here(rows); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := p.rows.Error(); err != nil {
+	if err := rows.Error(); err != nil {
 		return nil, nil, readError(err)
 	}
 	return left, right, nil
 }
 
-// membership proves the record that the iterator is at, and moves it.
-func (p *prover) membership() (*proof.Membership, error) {
-	row, err := p.rows.ValueAndErr()
+// here proves the record that the iterator is at, and may move it.
+func (p *prover) here(rows *pebble.Iterator) (*proof.Membership, error) {
+	row, err := rows.ValueAndErr()
 	if err != nil {
 		return nil, readError(err)
 	}
-	kh := hufu.Digest(p.rows.Key()[1:])
+	kh := hufu.Digest(rows.Key()[1:])
 	kv, err := decodeRecord(row)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	m := &proof.Membership{KV: proof.KV{Key: bytes.Clone(kv.Key), Value: bytes.Clone(kv.Value)}}
-	above, depth, bucket := p.descend(&kh)
-	m.Path = make([]proof.Step, 0, len(above)+4)
+	return p.membership(&kh, proof.KV{Key: bytes.Clone(kv.Key), Value: bytes.Clone(kv.Value)})
+}
+
+func (p *prover) membership(kh *hufu.Digest, record proof.KV) (*proof.Membership, error) {
+	above, depth, bucket := p.descend(kh)
+	m := &proof.Membership{KV: record, Path: make([]proof.Step, 0, len(above)+4)}
 	if bucket != nil {
-		if bucket.cached() != 0 {
-			p.leaves = p.store.caches[kh[0]].read(bucket.cached(), p.leaves[:0])
-		} else if p.leaves, err = readLeaves(p.rows, placeOf(&kh, depth), p.leaves[:0], p.prefix[:]); err != nil {
+		leaves, err := p.bucket(bucket, placeOf(kh, depth))
+		if err != nil {
 			return nil, err
 		}
-		at := slices.IndexFunc(p.leaves, func(l proof.Leaf) bool { return l.KeyHash == kh })
+		at := slices.IndexFunc(leaves, func(l proof.Leaf) bool { return l.KeyHash == *kh })
 		if at < 0 {
 			return nil, fmt.Errorf("%w: record of key %x is not in its bucket", ErrCorrupt, m.Key)
 		}
-		m.Path = proof.PathIn(p.leaves, depth, at, m.Path)
+		m.Path = proof.PathIn(leaves, depth, at, m.Path)
 	}
 	for _, step := range slices.Backward(above) {
 		m.Path = append(m.Path, step)
 	}
 	return m, nil
+}
+
+func (p *prover) bucket(n *node, where place) (leaves []proof.Leaf, err error) {
+	if list := n.cached(); list != 0 {
+		p.leaves = p.store.caches[where.segment()].read(list, p.leaves[:0])
+		return p.leaves, nil
+	}
+	rows, err := p.rows()
+	if err != nil {
+		return nil, err
+	}
+	p.leaves, err = readLeaves(rows, where, p.leaves[:0], p.prefix[:])
+	return p.leaves, err
 }
 
 // descend walks from the root towards a record that exists: to its bucket, at depth, or to where it

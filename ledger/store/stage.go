@@ -129,6 +129,10 @@ func (d *disk) recordRows() (*pebble.Iterator, error) {
 
 func (s *stager) segment(p *part) error {
 	s.seg, s.cache, s.part = s.store.segs[p.segment], &s.store.caches[p.segment], p
+	// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
+	p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
+	p.journal = make([]byte, 0, 42*len(p.todo)+42)
+	p.leaves = make([]proof.Leaf, 0, (s.bucket*3/4+1)*len(p.todo))
 	top, err := s.update(0, segmentDepth, p.todo)
 	p.top = top
 	return err

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/hufu-id/hufu/ledger/store"
@@ -13,12 +14,22 @@ func TestMemory(t *testing.T) {
 
 func open(t testing.TB, dir string, opts store.Options) store.Store {
 	t.Helper()
-	opts.Reserve = 1
+	opts.Reserve, opts.CacheBytes, opts.MemTableBytes = 1, 1<<20, 1<<20
 	s, err := store.Open(dir, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// fastDir is a directory in memory when there is one: most tests are not about the disk.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "store")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func TestDisk(t *testing.T) {
@@ -28,7 +39,7 @@ func TestDisk(t *testing.T) {
 		"small cache":             {LeafCache: 256 * 68 * 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(tb testing.TB) store.Store { return open(tb, tb.TempDir(), opts) })
+			storetest.Run(t, func(tb testing.TB) store.Store { return open(tb, fastDir(tb), opts) })
 		})
 	}
 }
