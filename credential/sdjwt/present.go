@@ -145,15 +145,15 @@ func (s *sdJWT) choose(shown []bool, at int32, path Path, around int32) (bool, e
 		if n.kind != array {
 			return false, nil
 		}
-		any := false
+		found := false
 		for c := n.first; c != none; c = s.nodes[c].next {
-			found, err := s.choose(shown, c, path[1:], around)
+			here, err := s.choose(shown, c, path[1:], around)
 			if err != nil {
 				return false, err
 			}
-			any = any || found
+			found = found || here
 		}
-		return any, nil
+		return found, nil
 	default:
 		index, err := elementIndex(step)
 		if err != nil || n.kind != array {
