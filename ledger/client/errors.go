@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/proof"
 )
 
 // Errors that are about the node or the wait, not about what was asked.
@@ -34,8 +35,8 @@ const (
 	RuleTrust         hufu.Rule = "client.trust"          // a trust that cannot be used
 )
 
-// RuleBusy is the ledger's refusal of a transaction for want of room right now.
-const RuleBusy hufu.Rule = "tx.busy"
-
-// RuleKnown is a node's answer to a transaction that already waits for a block there.
-const RuleKnown hufu.Rule = "tx.known"
+// Rules of a node about a transaction that is in no block yet.
+const (
+	RuleBusy  = proof.RuleBusy
+	RuleKnown = proof.RuleKnown
+)

@@ -9,6 +9,12 @@ import (
 // RuleAnswer refuses an answer that is not about the keys asked for.
 const RuleAnswer hufu.Rule = "proof.answer"
 
+// Rules of a node about a transaction that it holds or has no room for, before any block.
+const (
+	RuleBusy  hufu.Rule = "tx.busy"  // no room now; later there may be
+	RuleKnown hufu.Rule = "tx.known" // the same transaction waits for a block already
+)
+
 // Paths of the ABCI queries that a node answers, and what travels under them as deterministic CBOR.
 const (
 	PathProve    = "/prove"    // keys [][]byte → [Answer]

@@ -179,7 +179,6 @@ func marshal(m interface{ Marshal() ([]byte, error) }) []byte {
 	return b
 }
 
-
 func wrappedBytes(b []byte) []byte { return marshal(&gogotypes.BytesValue{Value: b}) }
 
 // merkleRoot is the root of RFC 6962 §2.1 over leaves.

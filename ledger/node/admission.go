@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/machine"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// Admission to the mempool has two halves. examine does the work that may wait for others: it reads
+// the transaction and verifies its signatures in a batch with whatever else came in. The RPC runs it
+// before it hands the transaction to the engine, whose lock stops commits as long as a check runs.
+// enter is quick: it gives the transaction its place in its author's queue.
+
+// examine reads a transaction and verifies its signatures, if by the present state and what waits it
+// may be in the next block.
+func (a *app) examine(raw []byte) (*parsed, error) {
+	if len(raw) > tx.MaxSize {
+		return nil, hufu.Refuse(tx.RuleTooLarge, "%d bytes, where %d are the most", len(raw), tx.MaxSize)
+	}
+	id := hufu.Digest(sha256.Sum256(raw))
+	if a.pending.has(id) {
+		return nil, hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+	}
+	if p := a.exec.known.get(id); p != nil && p.holds != nil {
+		return p, nil
+	}
+	if a.pending.full() {
+		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block")
+	}
+	t, err := tx.Parse(raw, a.network)
+	if err != nil {
+		return nil, err
+	}
+	next, _ := a.pending.next(t.Payload.Author)
+	admission, err := a.admit(t, next)
+	if err != nil {
+		return nil, err
+	}
+	p := &parsed{Tx: t, holds: admission.Keys}
+	checks := p.checks(admission.Keys)
+	if !a.exec.verify.admit(checks) {
+		return nil, hufu.Refuse(proof.RuleBusy, "too many signatures wait to be checked")
+	}
+	for i, c := range checks {
+		if !c.ok {
+			return nil, hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)
+		}
+	}
+	a.exec.known.put(p)
+	return p, nil
+}
+
+// enter admits p to its author's queue.
+func (a *app) enter(p *parsed) error {
+	for {
+		next, waiting := a.pending.next(p.Payload.Author)
+		if waiting && p.Payload.Kind == tx.KindDIDCreate {
+			if a.pending.has(p.ID()) {
+				return hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+			}
+			return hufu.Refuse(machine.RuleSequence, "the identifier's creation waits for a block already")
+		}
+		admission, err := a.admit(p.Tx, next)
+		if err != nil {
+			return err
+		}
+		if !p.verifiedBy(admission.Keys) {
+			return hufu.Refuse(machine.RuleSignature, "the keys changed meanwhile")
+		}
+		if !waiting && p.Payload.Kind != tx.KindDIDCreate {
+			// With nothing before it, what the state's rules say now is what they will say. A
+			// creation is refused by admission alone.
+			if err := machine.Execute(a.context(), state.NewOverlay(a.store), p.Tx, admission); err != nil {
+				return err
+			}
+		}
+		if a.pending.add(p.Tx, next) {
+			return nil
+		}
+		if a.pending.has(p.ID()) {
+			return hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+		}
+	}
+}
+
+// admit judges t for the next block, after those of its author that wait.
+func (a *app) admit(t *tx.Tx, next uint64) (machine.Admission, error) {
+	return machine.AdmitAfter(a.context(), a.store, t, next)
+}
+
+// context is that of the next block as far as it is known: its time is not before the last one's.
+func (a *app) context() state.Context {
+	height, at, _ := a.tip.get()
+	return state.Context{Network: a.network, Height: height + 1, Time: at.Unix()}
+}
+
+// CheckTx is the engine asking whether a transaction may wait in its mempool.
+func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	p, err := a.examine(req.Tx)
+	if err == nil {
+		err = a.enter(p)
+	}
+	return refusal(err), nil
+}
+
+// refusal is the engine's form of an answer to a transaction.
+func refusal(err error) *abci.ResponseCheckTx {
+	if err == nil {
+		return &abci.ResponseCheckTx{Code: codeOK}
+	}
+	var r *hufu.Refusal
+	if !errors.As(err, &r) {
+		return &abci.ResponseCheckTx{Code: codeRefused, Codespace: string(proof.RuleBusy), Log: "the node cannot read its state"}
+	}
+	return &abci.ResponseCheckTx{Code: codeRefused, Codespace: string(r.Rule), Log: r.Detail}
+}
+
+// discard takes out of the mempool what was offered for a block and is neither in it nor may be in
+// a later one: expired, replayed, or without quota. A transaction stays while one of its author waits
+// that has to come before it.
+func (a *app) discard(offered [][]byte, o *Outcome, left []*tx.Tx) {
+	if len(left) == 0 && len(offered) == len(o.Block.Txs) {
+		return
+	}
+	gone := make(map[hufu.Digest]bool, len(left))
+	for _, t := range left {
+		gone[t.ID()] = true
+	}
+	for _, id := range o.ids {
+		gone[id] = true // no longer in the way
+	}
+	var ids []hufu.Digest
+	for _, t := range left {
+		if !a.pending.behind(t, gone) {
+			ids = append(ids, t.ID())
+		}
+	}
+	a.pending.remove(ids)
+	a.exec.known.forget(ids)
+	a.drop(ids)
+}

@@ -1,0 +1,251 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/state/machine"
+	"github.com/hufu-id/hufu/ledger/store"
+)
+
+const (
+	codeOK      = 0
+	codeRefused = 1 // the rule is in Data, which headers commit to, and in Codespace; the detail in Log
+
+	// appVersion is in every header. It changes with the rules of execution.
+	appVersion = 1
+)
+
+// app is the ABCI application. The engine calls PrepareProposal, ProcessProposal, FinalizeBlock and
+// Commit one after the other; CheckTx and Query at any time beside them.
+type app struct {
+	abci.BaseApplication
+
+	network hufu.Network
+	log     *slog.Logger
+	store   store.Store
+	exec    *Executor
+	pending *pending
+	retain  hufu.Height             // blocks to keep; 0 keeps all
+	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
+
+	mu   sync.Mutex // of what consensus last executed
+	last *Outcome   // nil when none on the present state
+
+	tip       tip
+	snapshots snapshots
+}
+
+func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error) {
+	a := &app{
+		network: network, log: log, store: st,
+		exec: NewExecutor(network, st), pending: newPending(),
+		drop: func([]hufu.Digest) {},
+	}
+	s := st.State()
+	at := time.Time{}
+	if s.Meta != nil {
+		var m meta
+		if err := encoding.Unmarshal(s.Meta, &m); err != nil {
+			return nil, fmt.Errorf("node: what the state says of itself: %w", err)
+		}
+		if m.Network != network {
+			return nil, fmt.Errorf("%w: its state is of %s", ErrWrongNetwork, m.Network)
+		}
+		at = time.Unix(m.Time, 0)
+	}
+	a.tip.init(s.Height, at)
+	return a, nil
+}
+
+func (a *app) close() {
+	a.tip.close()
+	a.snapshots.close()
+	a.exec.Close()
+}
+
+// Info tells the engine where the state is, so that it replays what is missing.
+func (a *app) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	s := a.store.State()
+	return &abci.ResponseInfo{
+		Data: "hufu", AppVersion: appVersion,
+		LastBlockHeight: int64(s.Height), LastBlockAppHash: s.Root[:],
+	}, nil
+}
+
+// InitChain makes the state of genesis. The validators of the genesis file must be the founders':
+// clients trust the file.
+func (a *app) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
+	doc, err := machine.ParseGenesis(req.AppStateBytes)
+	if err != nil {
+		return nil, err
+	}
+	vals, err := a.exec.Genesis(doc, req.Time)
+	if err != nil {
+		return nil, err
+	}
+	if !sameValidators(req.Validators, validatorUpdates(vals)) {
+		return nil, errors.New("node: the validators of the genesis file are not the founders'")
+	}
+	root := a.store.State().Root
+	a.tip.move(0, req.Time)
+	return &abci.ResponseInitChain{AppHash: root[:]}, nil
+}
+
+func sameValidators(a, b []abci.ValidatorUpdate) bool {
+	order := func(x, y abci.ValidatorUpdate) int {
+		return bytes.Compare(x.PubKey.GetEd25519(), y.PubKey.GetEd25519())
+	}
+	slices.SortFunc(a, order)
+	slices.SortFunc(b, order)
+	return slices.EqualFunc(a, b, func(x, y abci.ValidatorUpdate) bool {
+		return x.Power == y.Power && bytes.Equal(x.PubKey.GetEd25519(), y.PubKey.GetEd25519())
+	})
+}
+
+func validatorUpdates(from []machine.ValidatorUpdate) []abci.ValidatorUpdate {
+	var to []abci.ValidatorUpdate
+	for _, v := range from {
+		to = append(to, abci.Ed25519ValidatorUpdate(v.PubKey, int64(v.Power)))
+	}
+	return to
+}
+
+// PrepareProposal fills a block with what may be in it, and takes out of the mempool what never may.
+// The engine only hands over what fits.
+func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o, left, err := a.exec.Fill(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	if err != nil {
+		return nil, err
+	}
+	a.last = o
+	a.discard(req.Txs, o, left)
+	return &abci.ResponsePrepareProposal{Txs: o.Block.Txs}, nil
+}
+
+// ProcessProposal accepts a block of which every transaction may be in it, and keeps its execution.
+func (a *app) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	_, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	switch {
+	case err == nil:
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
+	case hufu.RuleOf(err) != "":
+		a.log.Warn("a proposal is refused", "height", req.Height, "error", err)
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
+	return nil, err
+}
+
+// FinalizeBlock executes a decided block, or finds that it was executed as a proposal.
+func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	o, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	if err != nil {
+		return nil, err
+	}
+	root := o.Root()
+	answer := &abci.ResponseFinalizeBlock{
+		AppHash: root[:], ValidatorUpdates: validatorUpdates(o.Validators),
+		TxResults: make([]*abci.ExecTxResult, len(o.Results)),
+	}
+	for i, r := range o.Results {
+		answer.TxResults[i] = &abci.ExecTxResult{
+			Code: r.Code, Data: r.Data, Codespace: string(r.Data), Log: r.Detail,
+		}
+	}
+	return answer, nil
+}
+
+// Commit makes the block's state the present one.
+func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.last
+	if o == nil {
+		return nil, errors.New("node: no block to commit")
+	}
+	if err := a.exec.Commit(o); err != nil {
+		if errors.Is(err, store.ErrFull) {
+			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+		}
+		return nil, err
+	}
+	a.last = nil
+	a.pending.remove(o.ids)
+	a.tip.move(o.Block.Height, o.Block.Time)
+	answer := &abci.ResponseCommit{}
+	if a.retain > 0 && o.Block.Height > a.retain {
+		answer.RetainHeight = int64(o.Block.Height - a.retain)
+	}
+	return answer, nil
+}
+
+// run executes b unless it is the block executed last.
+func (a *app) run(b Block) (*Outcome, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last != nil && a.last.Block.same(b) {
+		return a.last, nil
+	}
+	o, err := a.exec.Run(b)
+	if err != nil {
+		return nil, err
+	}
+	a.last = o
+	return o, nil
+}
+
+func (b *Block) same(o Block) bool {
+	return b.Height == o.Height && b.Time.Equal(o.Time) && slices.EqualFunc(b.Txs, o.Txs, bytes.Equal)
+}
+
+// tip is where the state is, to be waited for.
+type tip struct {
+	mu     sync.Mutex
+	height hufu.Height
+	time   time.Time
+	moved  chan struct{} // closed and replaced with every block
+	closed bool
+}
+
+func (t *tip) init(height hufu.Height, at time.Time) {
+	t.height, t.time, t.moved = height, at, make(chan struct{})
+}
+
+func (t *tip) get() (hufu.Height, time.Time, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.height, t.time, t.moved
+}
+
+func (t *tip) move(height hufu.Height, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	t.height, t.time = height, at
+	close(t.moved)
+	t.moved = make(chan struct{})
+}
+
+// close wakes everybody for good.
+func (t *tip) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.closed = true
+		close(t.moved)
+	}
+}

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/cometbft/cometbft/config"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// Config is a node's settings. Home is required; the zero value of the rest is usable.
+type Config struct {
+	// Home is a directory made by [InitHome].
+	Home string
+	// Network, when set, must be the home's.
+	Network hufu.Network
+	// ListenRPC is the address of the HTTP RPC: host and port, port 0 for a free one. It must be a
+	// loopback address; what is to be reached from elsewhere goes through a server with TLS. Empty
+	// is 127.0.0.1:0.
+	ListenRPC string
+	// ListenP2P is the address for peers. Empty is 127.0.0.1:0, for a network of one.
+	ListenP2P string
+	// Peers are the other nodes, each "<node id>@host:port".
+	Peers []string
+	// BlockInterval is the longest time without a block: with none, time would stand still on the
+	// ledger. 0 is 5 seconds.
+	BlockInterval time.Duration
+	// BlockFloor is the least time between blocks. 0 is none: blocks follow transactions at once.
+	BlockFloor time.Duration
+	// RetainBlocks is how many blocks are kept; 0 keeps all, as an auditor needs.
+	RetainBlocks hufu.Height
+	// Reserve is the free disk space in bytes below which the node does not start or go on. 0 is
+	// 256 MiB.
+	Reserve uint64
+	// Store is the settings of the state's store. Its Reserve is set from Reserve.
+	Store store.Options
+	// Log is where the node reports; nil is nowhere.
+	Log *slog.Logger
+}
+
+// Keys are a node's keys, both Ed25519. They stay in memory.
+type Keys struct {
+	Validator keys.Signer // votes; a node whose key is no validator's follows
+	Node      keys.Signer // names the node to its peers
+}
+
+const defaultReserve = 256 << 20
+
+func (c *Config) complete() error {
+	if c.ListenRPC == "" {
+		c.ListenRPC = "127.0.0.1:0"
+	}
+	if c.ListenP2P == "" {
+		c.ListenP2P = "127.0.0.1:0"
+	}
+	if c.BlockInterval == 0 {
+		c.BlockInterval = 5 * time.Second
+	}
+	if c.Reserve == 0 {
+		c.Reserve = defaultReserve
+	}
+	c.Store.Reserve = c.Reserve
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	host, _, err := net.SplitHostPort(c.ListenRPC)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("node: the RPC address must be host:port on a loopback address")
+	}
+	return nil
+}
+
+// engine is the engine's configuration. What is not named here is the engine's default.
+func (c *Config) engine(root string) *config.Config {
+	e := config.DefaultConfig()
+	e.SetRoot(root)
+	e.Moniker = "hufu"
+	e.RPC.ListenAddress = "" // the node serves it itself: see rpc.go
+	e.TxIndex.Indexer = "null"
+	e.Storage.DiscardABCIResponses = false // clients prove results; ours are a few bytes each
+	e.BlockSync.AdaptiveSync = false       // not for validators
+	e.Instrumentation.Prometheus = false
+
+	e.Mempool.Type = config.MempoolTypeFlood
+	e.Mempool.Recheck = false // what became inadmissible is dropped when a block is filled
+	e.Mempool.CacheSize = 0   // the application knows what waits
+	e.Mempool.Size = 2 * maxPending
+	e.Mempool.MaxTxsBytes = 2 * maxPendingBytes
+	e.Mempool.MaxTxBytes = tx.MaxSize
+	e.Mempool.Broadcast = len(c.Peers) > 0 || c.ListenP2P != "127.0.0.1:0"
+
+	e.Consensus.TimeoutCommit = c.BlockFloor
+	e.Consensus.SkipTimeoutCommit = c.BlockFloor == 0
+	e.Consensus.CreateEmptyBlocks = true
+	e.Consensus.CreateEmptyBlocksInterval = c.BlockInterval
+	e.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+
+	e.P2P.ListenAddress = "tcp://" + c.ListenP2P
+	for i, peer := range c.Peers {
+		if i > 0 {
+			e.P2P.PersistentPeers += ","
+		}
+		e.P2P.PersistentPeers += peer
+	}
+	e.P2P.PexReactor = false
+	e.P2P.AddrBookStrict = false
+	e.P2P.AllowDuplicateIP = true // several nodes behind one address
+	e.P2P.FlushThrottleTimeout = time.Millisecond
+	e.P2P.SendRate, e.P2P.RecvRate = 1<<30, 1<<30
+	e.P2P.MaxPacketMsgPayloadSize = 32 << 10
+	return e
+}

@@ -1,0 +1,21 @@
+package node
+
+import "errors"
+
+// Errors of homes and of running nodes, to be tested with errors.Is.
+var (
+	// ErrLocked: another process runs a node in this home.
+	ErrLocked = errors.New("node: the home is in use by another process")
+	// ErrWrongNetwork: the home belongs to another network than was asked for.
+	ErrWrongNetwork = errors.New("node: the home belongs to another network")
+	// ErrNoHome: the directory holds no home.
+	ErrNoHome = errors.New("node: no home here")
+	// ErrExists: the directory already holds a home.
+	ErrExists = errors.New("node: there is a home here already")
+	// ErrDiskFull: there is too little room to write.
+	ErrDiskFull = errors.New("node: not enough free disk space")
+	// ErrReadOnly: the home cannot be written to.
+	ErrReadOnly = errors.New("node: the home cannot be written")
+	// ErrConsensus: the node stopped taking part because going on would not be safe.
+	ErrConsensus = errors.New("node: consensus failed")
+)

@@ -1,0 +1,287 @@
+package node
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/machine"
+	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// Executor runs blocks on a store. Nodes and auditors run the same one. It is for one goroutine,
+// beside which others may read the store.
+type Executor struct {
+	network hufu.Network
+	store   store.Store
+	verify  *verifier
+	known   *known
+}
+
+// NewExecutor returns an executor on st. It must be closed; the store stays open.
+func NewExecutor(network hufu.Network, st store.Store) *Executor {
+	return &Executor{network: network, store: st, verify: newVerifier(), known: newKnown()}
+}
+
+// Close ends the executor's workers.
+func (e *Executor) Close() { e.verify.close() }
+
+// Block is what execution depends on besides the state.
+type Block struct {
+	Height hufu.Height
+	Time   time.Time
+	Txs    [][]byte
+}
+
+// Outcome is an executed block that is not committed.
+type Outcome struct {
+	Block      Block
+	Results    []Result // one for each transaction
+	Validators []machine.ValidatorUpdate
+	staged     *store.Staged
+	ids        []hufu.Digest
+}
+
+// Result is the answer to one transaction.
+type Result struct {
+	proof.Result
+	Detail string // of a refusal; not part of consensus
+}
+
+// Root is the app hash that the block leads to.
+func (o *Outcome) Root() hufu.Digest { return o.staged.Root() }
+
+// meta is what the store keeps beside the state.
+type meta struct {
+	Network hufu.Network `cbor:"1,keyasint"`
+	Time    int64        `cbor:"2,keyasint"` // of the last block, unix seconds
+}
+
+// Genesis makes the state before the first block, unless the store has one, and lists the first
+// validators.
+func (e *Executor) Genesis(doc *machine.GenesisDoc, at time.Time) ([]machine.ValidatorUpdate, error) {
+	overlay := state.NewOverlay(state.Empty{})
+	vals, err := machine.Genesis(state.Context{Network: e.network, Time: at.Unix()}, doc, overlay)
+	if err != nil {
+		return nil, err
+	}
+	if e.store.State().Meta != nil {
+		return vals, nil // stopped between this and block 1
+	}
+	staged, err := e.store.Stage(changes(overlay))
+	if err != nil {
+		return nil, err
+	}
+	return vals, e.commit(staged, 0, at)
+}
+
+// Run executes b on the committed state. A [hufu.Refusal] says that b holds a transaction that may
+// not be in it, and nothing else; any other error is of the node itself.
+func (e *Executor) Run(b Block) (*Outcome, error) {
+	txs, err := e.parse(b.Txs)
+	if err != nil {
+		return nil, err
+	}
+	r := e.begin(b)
+	var pending []verification
+	for i, p := range txs {
+		by, err := r.step(p)
+		if err != nil {
+			return nil, fmt.Errorf("transaction %d of block %d: %w", i, b.Height, err)
+		}
+		if !p.verifiedBy(by.Keys) {
+			pending = append(pending, verification{p, by})
+		}
+	}
+	if err := e.verifyAll(pending); err != nil {
+		return nil, fmt.Errorf("block %d: %w", b.Height, err)
+	}
+	return r.end(b.Txs)
+}
+
+// Fill executes those of b's transactions that may be in it, in order, and returns the others too.
+// Signatures that are not known to hold are verified first.
+func (e *Executor) Fill(b Block) (o *Outcome, left []*tx.Tx, err error) {
+	var txs []*parsed
+	for _, raw := range b.Txs {
+		// What is not readable never got into the mempool.
+		if p, err := e.read(raw); err == nil {
+			txs = append(txs, p)
+		}
+	}
+	r := e.begin(b)
+	var in [][]byte
+	// A transaction may stand before the one of its author that has to come first: another round
+	// takes it in, as long as the rounds get anything in.
+	for again := true; again && len(txs) > 0; {
+		again = false
+		rest := txs[:0:0]
+		for _, p := range txs {
+			err := r.offer(p)
+			switch {
+			case err == nil:
+				in = append(in, p.Raw())
+				again = true
+			case hufu.RuleOf(err) == machine.RuleSequence:
+				rest = append(rest, p)
+			case hufu.RuleOf(err) != "":
+				left = append(left, p.Tx)
+			default:
+				return nil, nil, err
+			}
+		}
+		txs = rest
+	}
+	for _, p := range txs {
+		left = append(left, p.Tx)
+	}
+	o, err = r.end(in)
+	return o, left, err
+}
+
+// Commit makes o the state. It fails with store.ErrStale when o was not run on the present one.
+func (e *Executor) Commit(o *Outcome) error {
+	if err := e.commit(o.staged, o.Block.Height, o.Block.Time); err != nil {
+		return err
+	}
+	e.known.forget(o.ids)
+	return nil
+}
+
+func (e *Executor) commit(s *store.Staged, height hufu.Height, at time.Time) error {
+	m, err := encoding.Marshal(meta{Network: e.network, Time: at.Unix()})
+	if err != nil {
+		return err
+	}
+	return e.store.Commit(s, height, m)
+}
+
+// read parses a transaction or finds it among the known.
+func (e *Executor) read(raw []byte) (*parsed, error) {
+	if p := e.known.get(sha256.Sum256(raw)); p != nil {
+		return p, nil
+	}
+	t, err := tx.Parse(raw, e.network)
+	if err != nil {
+		return nil, err
+	}
+	return &parsed{Tx: t}, nil
+}
+
+// parse reads all transactions, on every processor when there are many.
+func (e *Executor) parse(raws [][]byte) ([]*parsed, error) {
+	out, errs := make([]*parsed, len(raws)), make([]error, len(raws))
+	share := max((len(raws)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0), minBatch)
+	var group sync.WaitGroup
+	for start := 0; start < len(raws); start += share {
+		group.Go(func() {
+			for i := start; i < min(start+share, len(raws)); i++ {
+				out[i], errs[i] = e.read(raws[i])
+			}
+		})
+	}
+	group.Wait()
+	return out, errors.Join(errs...)
+}
+
+// verification is a transaction whose signatures have to be verified.
+type verification struct {
+	p  *parsed
+	by machine.Admission
+}
+
+// verifyAll verifies what is pending and remembers that it holds.
+func (e *Executor) verifyAll(pending []verification) error {
+	var checks []*check
+	for _, v := range pending {
+		checks = append(checks, v.p.checks(v.by.Keys)...)
+	}
+	if !e.verify.all(checks) {
+		return hufu.Refuse(machine.RuleSignature, "a signature does not hold")
+	}
+	for _, v := range pending {
+		e.known.put(&parsed{Tx: v.p.Tx, holds: v.by.Keys})
+	}
+	return nil
+}
+
+// run is a block being executed.
+type run struct {
+	e       *Executor
+	ctx     state.Context
+	overlay *state.Overlay
+	out     Outcome
+}
+
+func (e *Executor) begin(b Block) *run {
+	return &run{
+		e:       e,
+		ctx:     state.Context{Network: e.network, Height: b.Height, Time: b.Time.Unix()},
+		overlay: state.NewOverlay(e.store),
+		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time}},
+	}
+}
+
+// step admits and executes p. Its signatures are the caller's to verify.
+func (r *run) step(p *parsed) (machine.Admission, error) {
+	a, err := machine.Admit(r.ctx, r.overlay, p.Tx)
+	if err != nil {
+		return a, err
+	}
+	return a, r.execute(p, a)
+}
+
+// offer is step for a transaction whose signatures are verified before anything changes.
+func (r *run) offer(p *parsed) error {
+	a, err := machine.Admit(r.ctx, r.overlay, p.Tx)
+	if err != nil {
+		return err
+	}
+	if !p.verifiedBy(a.Keys) {
+		if err := r.e.verifyAll([]verification{{p, a}}); err != nil {
+			return err
+		}
+	}
+	return r.execute(p, a)
+}
+
+func (r *run) execute(p *parsed, a machine.Admission) error {
+	var result Result
+	if err := machine.Execute(r.ctx, r.overlay, p.Tx, a); err != nil {
+		var refusal *hufu.Refusal
+		if !errors.As(err, &refusal) {
+			return err
+		}
+		result = Result{Result: proof.Result{Code: codeRefused, Data: []byte(refusal.Rule)}, Detail: refusal.Detail}
+	}
+	r.out.Results = append(r.out.Results, result)
+	r.out.ids = append(r.out.ids, p.ID())
+	return nil
+}
+
+func (r *run) end(txs [][]byte) (*Outcome, error) {
+	vals, err := machine.EndBlock(r.ctx, r.overlay)
+	if err != nil {
+		return nil, err
+	}
+	r.out.Block.Txs, r.out.Validators = txs, vals
+	r.out.staged, err = r.e.store.Stage(changes(r.overlay))
+	return &r.out, err
+}
+
+func changes(o *state.Overlay) []store.Change {
+	from := o.Changes()
+	to := make([]store.Change, len(from))
+	for i, c := range from {
+		to[i] = store.Change(c)
+	}
+	return to
+}

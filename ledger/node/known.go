@@ -1,0 +1,80 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// maxKnown bounds one generation of known transactions: more than fit in the mempool.
+const maxKnown = 1 << 15
+
+// parsed is a transaction that was read, and the keys its signatures were found to hold for.
+type parsed struct {
+	*tx.Tx
+	holds []keys.PublicKey // nil: not verified yet
+}
+
+// verifiedBy reports whether the signatures are known to hold for just these keys. Which keys must
+// have signed depends on the state, so it is asked again in every block.
+func (p *parsed) verifiedBy(by []keys.PublicKey) bool {
+	if len(p.holds) != len(by) {
+		return false
+	}
+	for i := range by {
+		if !p.holds[i].Equal(by[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// checks are the signatures of p, to be verified against by.
+func (p *parsed) checks(by []keys.PublicKey) []*check {
+	out := make([]*check, len(by))
+	for i := range by {
+		out[i] = &check{key: by[i], message: p.SigningBytes(i), sig: p.Signatures[i].Sig}
+	}
+	return out
+}
+
+// known remembers transactions between admission, proposal and block, by id, so that each is read
+// and verified once. It holds two generations and forgets the older when the younger is full:
+// forgetting costs time, never correctness.
+type known struct {
+	mu         sync.RWMutex
+	young, old map[hufu.Digest]*parsed
+}
+
+func newKnown() *known {
+	return &known{young: map[hufu.Digest]*parsed{}, old: map[hufu.Digest]*parsed{}}
+}
+
+func (k *known) get(id hufu.Digest) *parsed {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if p := k.young[id]; p != nil {
+		return p
+	}
+	return k.old[id]
+}
+
+func (k *known) put(p *parsed) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.young) >= maxKnown {
+		k.young, k.old = map[hufu.Digest]*parsed{}, k.young
+	}
+	k.young[p.ID()] = p
+}
+
+func (k *known) forget(ids []hufu.Digest) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, id := range ids {
+		delete(k.young, id)
+		delete(k.old, id)
+	}
+}

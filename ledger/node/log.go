@@ -1,0 +1,48 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/cometbft/cometbft/libs/log"
+)
+
+// engineLog passes the engine's log on to slog. The engine is talkative at its info level, so that
+// becomes debug. A consensus failure, which the engine only logs, is also reported.
+type engineLog struct {
+	to     *slog.Logger
+	failed func(error)
+}
+
+func (l engineLog) Debug(string, ...any) {}
+
+func (l engineLog) Info(msg string, keyvals ...any) { l.write(slog.LevelDebug, msg, keyvals) }
+func (l engineLog) Warn(msg string, keyvals ...any) { l.write(slog.LevelInfo, msg, keyvals) }
+
+func (l engineLog) Error(msg string, keyvals ...any) {
+	if strings.HasPrefix(msg, "CONSENSUS FAILURE") {
+		l.failed(fmt.Errorf("%w: %v", ErrConsensus, valueOf("err", keyvals)))
+	}
+	l.write(slog.LevelError, msg, keyvals)
+}
+
+func (l engineLog) With(keyvals ...any) log.Logger {
+	return engineLog{to: l.to.With(keyvals...), failed: l.failed}
+}
+
+func (l engineLog) write(level slog.Level, msg string, keyvals []any) {
+	if l.to.Enabled(context.Background(), level) {
+		l.to.Log(context.Background(), level, msg, keyvals...)
+	}
+}
+
+func valueOf(name string, keyvals []any) any {
+	for i := 0; i+1 < len(keyvals); i += 2 {
+		if keyvals[i] == name {
+			return keyvals[i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,301 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
+	cmtnode "github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/p2p"
+	ctypes "github.com/cometbft/cometbft/rpc/core/types"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/store"
+)
+
+const stopTimeout = 5 * time.Second
+
+// Node is a running node.
+type Node struct {
+	network hufu.Network
+	url     string
+	home    *home
+	store   store.Store
+	dbs     *databases
+	app     *app // nil when another application runs
+	engine  *cmtnode.Node
+	rpc     *http.Server
+	admit   func(raw []byte) error // before the engine's mempool is asked
+
+	stop   sync.Once
+	ended  chan struct{} // closed when the node can no longer go on, and by Stop
+	once   sync.Once
+	failed error
+}
+
+// Start runs a node of the home in cfg until Stop, or until it cannot go on: see Done. ctx is for
+// starting alone. Replaying blocks after a crash is part of it.
+//
+// Errors wrap [ErrNoHome], [ErrLocked], [ErrWrongNetwork], [ErrDiskFull] or [ErrReadOnly], or say
+// what else is wrong; nothing is running then, and the home is as it was.
+func Start(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	n := &Node{ended: make(chan struct{})}
+	if err := n.start(ctx, cfg, keys, nil); err != nil {
+		return nil, errors.Join(err, n.release())
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Application) error {
+	genesis, err := n.open(&cfg)
+	if err != nil {
+		return err
+	}
+	application := other
+	if other == nil {
+		if n.store, err = store.Open(n.home.path(stateDir), cfg.Store); err != nil {
+			return storeError(err)
+		}
+		if n.app, err = newApp(n.network, n.store, cfg.Log); err != nil {
+			return err
+		}
+		n.app.retain = cfg.RetainBlocks
+		n.app.drop = n.drop
+		application = n.app
+		n.admit = func(raw []byte) error {
+			_, err := n.app.examine(raw)
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", cfg.ListenRPC)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	if err := n.startEngine(ctx, &cfg, keys, application, genesis); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	env, err := n.engine.ConfigureRPC()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	n.rpc = newRPC(env, n.broadcast, n.logger(&cfg))
+	n.url = "http://" + listener.Addr().String()
+	go serve(n.rpc, listener, n.fail)
+	return nil
+}
+
+// open locks the home and reads its genesis.
+func (n *Node) open(cfg *Config) (*types.GenesisDoc, error) {
+	var err error
+	if n.home, err = openHome(cfg.Home, cfg.Reserve); err != nil {
+		return nil, err
+	}
+	raw, err := Genesis(cfg.Home)
+	if err != nil {
+		return nil, err
+	}
+	genesis, err := parseGenesis(raw)
+	if err != nil {
+		return nil, err
+	}
+	n.network = hufu.Network(genesis.ChainID)
+	if cfg.Network != "" && cfg.Network != n.network {
+		return nil, fmt.Errorf("%w: it is of %s, and %s was asked for", ErrWrongNetwork, n.network, cfg.Network)
+	}
+	return genesis, nil
+}
+
+func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, application abci.Application, genesis *types.GenesisDoc) (err error) {
+	validator, err := newSigningKey(keys.Validator, "validator")
+	if err != nil {
+		return err
+	}
+	peer, err := newSigningKey(keys.Node, "node")
+	if err != nil {
+		return err
+	}
+	root := n.home.path(engineDir)
+	if err := os.MkdirAll(filepath.Join(root, "data"), 0o700); err != nil {
+		return diskError(err)
+	}
+	voter, err := newPrivValidator(validator, n.home.path(engineDir, signedFile))
+	if err != nil {
+		return err
+	}
+	n.dbs = newDatabases(root, cfg.Log)
+	// The engine panics where its databases fail it.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("node: the engine did not start: %v", r)
+		}
+	}()
+	engine, err := cmtnode.NewNodeWithContext(ctx, cfg.engine(root), voter, &p2p.NodeKey{PrivKey: peer},
+		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
+		n.dbs.open, cmtnode.DefaultMetricsProvider(cfg.engine(root).Instrumentation), n.logger(cfg))
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	n.engine = engine
+	if string(n.network) != engine.GenesisDoc().ChainID {
+		return fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
+	}
+	if err := engine.Start(); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) logger(cfg *Config) engineLog {
+	return engineLog{to: cfg.Log.With("part", "engine"), failed: n.fail}
+}
+
+// storeError gives the store's errors the names of this package.
+func storeError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return fmt.Errorf("%w: %w", ErrLocked, err)
+	case errors.Is(err, store.ErrFull):
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return diskError(err)
+}
+
+// Network is the network the node belongs to.
+func (n *Node) Network() hufu.Network { return n.network }
+
+// URL is the HTTP address of the node's RPC.
+func (n *Node) URL() string { return n.url }
+
+// ID is the node's name among its peers: what stands before "@" in Config.Peers of others.
+func (n *Node) ID() string { return string(n.engine.NodeInfo().ID()) }
+
+// AddressP2P is where peers reach the node, host and port.
+func (n *Node) AddressP2P() string {
+	for _, l := range n.engine.Listeners() {
+		return l
+	}
+	return ""
+}
+
+// Height is the height of the committed state.
+func (n *Node) Height() hufu.Height { return hufu.Height(n.engine.BlockStore().Height()) }
+
+// Done is closed when the node cannot go on, and by Stop. Err says why.
+func (n *Node) Done() <-chan struct{} { return n.ended }
+
+// Err is why the node could not go on: nil while it runs and after a plain Stop. The home is to be
+// opened again after what is named is mended.
+func (n *Node) Err() error {
+	select {
+	case <-n.ended:
+		return n.failed
+	default:
+		return nil
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.once.Do(func() {
+		n.failed = err
+		close(n.ended)
+	})
+}
+
+// Stop ends the node and gives the home back. Requests that are being answered are waited for.
+func (n *Node) Stop() error {
+	var err error
+	n.stop.Do(func() {
+		n.fail(nil)
+		err = n.release()
+	})
+	return err
+}
+
+// release ends whatever was started.
+func (n *Node) release() error {
+	var errs []error
+	if n.app != nil {
+		n.app.tip.close() // those who wait for a block
+	}
+	if n.rpc != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := n.rpc.Shutdown(ctx); err != nil {
+			errs = append(errs, n.rpc.Close())
+		}
+	}
+	if n.engine != nil && n.engine.IsRunning() {
+		errs = append(errs, n.engine.Stop())
+		n.engine.Wait()
+	}
+	if n.app != nil {
+		n.app.close()
+	}
+	if n.dbs != nil {
+		errs = append(errs, n.dbs.close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.home != nil {
+		errs = append(errs, n.home.close())
+	}
+	return errors.Join(errs...)
+}
+
+// drop takes transactions out of the mempool.
+func (n *Node) drop(ids []hufu.Digest) {
+	if n.engine == nil {
+		return // a block is replayed while the engine is made; its mempool is empty
+	}
+	for _, id := range ids {
+		_ = n.engine.Mempool().RemoveTxByKey(types.TxKey(id)) // it may have left by itself
+	}
+}
+
+// Broadcast offers a transaction for inclusion, as the RPC's broadcast_tx_sync does. A refusal is a
+// *hufu.Refusal.
+func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
+	r, err := n.broadcast(ctx, raw)
+	if err != nil || r.Code == codeOK {
+		return err
+	}
+	return &hufu.Refusal{Rule: hufu.Rule(r.Codespace), Detail: r.Log}
+}
+
+func (n *Node) broadcast(ctx context.Context, raw []byte) (*ctypes.ResultBroadcastTx, error) {
+	if n.admit != nil {
+		if err := n.admit(raw); err != nil {
+			return broadcastResult(raw, refusal(err)), nil
+		}
+	}
+	answer := make(chan *abci.ResponseCheckTx, 1)
+	err := n.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { answer <- r }, mempool.TxInfo{})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-answer:
+		return broadcastResult(raw, r), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func broadcastResult(raw []byte, r *abci.ResponseCheckTx) *ctypes.ResultBroadcastTx {
+	return &ctypes.ResultBroadcastTx{
+		Code: r.Code, Data: r.Data, Log: r.Log, Codespace: r.Codespace, Hash: types.Tx(raw).Hash(),
+	}
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/cometbft/cometbft/libs/log"
+	rpccore "github.com/cometbft/cometbft/rpc/core"
+	ctypes "github.com/cometbft/cometbft/rpc/core/types"
+	rpcserver "github.com/cometbft/cometbft/rpc/jsonrpc/server"
+	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
+	"github.com/cometbft/cometbft/types"
+)
+
+// served are the engine's RPC methods that clients, auditors and other people's light clients need.
+// What changes the node, or shows its insides, is left out.
+func served() []string {
+	return []string{
+		"health", "status", "net_info", "genesis", "genesis_chunked", "blockchain", "header", "block",
+		"block_results", "commit", "validators", "consensus_params", "abci_query", "abci_info",
+	}
+}
+
+const (
+	maxRequest  = 256 << 10 // a transaction in base64, or 1024 keys
+	rpcTimeout  = 30 * time.Second
+	headTimeout = 5 * time.Second
+)
+
+// newRPC returns the node's RPC: the engine's methods, and broadcast_tx_sync by way of the
+// application, so that signatures are verified before the engine's mempool is locked.
+func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte) (*ctypes.ResultBroadcastTx, error), logger log.Logger) *http.Server {
+	all := env.GetRoutes()
+	routes := map[string]*rpcserver.RPCFunc{
+		"broadcast_tx_sync": rpcserver.NewRPCFunc(
+			func(ctx *rpctypes.Context, tx types.Tx) (*ctypes.ResultBroadcastTx, error) {
+				return broadcast(ctx.Context(), tx)
+			}, "tx"),
+	}
+	for _, name := range served() {
+		routes[name] = all[name]
+	}
+	mux := http.NewServeMux()
+	rpcserver.RegisterRPCFuncs(mux, routes, logger)
+	return &http.Server{
+		Handler:           rpcserver.RecoverAndLogHandler(http.MaxBytesHandler(mux, maxRequest), logger),
+		ReadHeaderTimeout: headTimeout,
+		ReadTimeout:       rpcTimeout,
+		WriteTimeout:      rpcTimeout,
+		IdleTimeout:       2 * rpcTimeout,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+func serve(s *http.Server, l net.Listener, failed func(error)) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		failed(err)
+	}
+}

@@ -1,0 +1,171 @@
+package node
+
+import (
+	"crypto/rand"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+
+	"github.com/hufu-id/hufu/keys"
+)
+
+const (
+	// maxBatch bounds one Ed25519 batch: past about a thousand, batches get no cheaper per signature.
+	maxBatch = 1024
+	// minBatch is the least that is worth a worker of its own.
+	minBatch = 32
+	// maxQueued bounds the signatures waiting for admission: some 50 ms of one core.
+	maxQueued = 4096
+)
+
+// check is one signature to verify by the ledger's rule.
+type check struct {
+	key          keys.PublicKey
+	message, sig []byte
+	ok           bool
+}
+
+// verifier verifies signatures in batches that form by themselves: a worker takes whatever has come
+// in while it was busy with the batch before. There is no timer, so a lone signature waits for
+// nothing.
+type verifier struct {
+	mu      sync.Mutex
+	arrived *sync.Cond
+	queue   []*ticket
+	queued  int // signatures in queue
+	closed  bool
+	workers sync.WaitGroup
+
+	verified atomic.Uint64 // signatures, ever
+}
+
+// ticket is a request waiting in the queue.
+type ticket struct {
+	checks []*check
+	done   chan struct{}
+}
+
+func newVerifier() *verifier {
+	v := &verifier{}
+	v.arrived = sync.NewCond(&v.mu)
+	for range runtime.GOMAXPROCS(0) {
+		v.workers.Add(1)
+		go v.work()
+	}
+	return v
+}
+
+func (v *verifier) close() {
+	v.mu.Lock()
+	v.closed = true
+	v.arrived.Broadcast()
+	v.mu.Unlock()
+	v.workers.Wait()
+}
+
+// admit verifies checks with whatever else is waiting. It reports false, and verifies nothing, when
+// too much is: admission must not starve consensus.
+func (v *verifier) admit(checks []*check) bool {
+	t := &ticket{checks: checks, done: make(chan struct{})}
+	v.mu.Lock()
+	if v.closed || v.queued+len(checks) > maxQueued {
+		v.mu.Unlock()
+		return false
+	}
+	v.queue = append(v.queue, t)
+	v.queued += len(checks)
+	v.arrived.Signal()
+	v.mu.Unlock()
+	<-t.done
+	return true
+}
+
+func (v *verifier) work() {
+	defer v.workers.Done()
+	for {
+		batch := v.take()
+		if batch == nil {
+			return
+		}
+		var checks []*check
+		for _, t := range batch {
+			checks = append(checks, t.checks...)
+		}
+		v.run(checks)
+		for _, t := range batch {
+			close(t.done)
+		}
+	}
+}
+
+// take waits for requests and takes a worker's share of them. It is nil after close, when none are
+// left.
+func (v *verifier) take() []*ticket {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(v.queue) == 0 {
+		if v.closed {
+			return nil
+		}
+		v.arrived.Wait()
+	}
+	share := min(max(v.queued/runtime.GOMAXPROCS(0), minBatch), maxBatch)
+	n, size := 0, 0
+	for n < len(v.queue) && size < share {
+		size += len(v.queue[n].checks)
+		n++
+	}
+	batch := v.queue[:n:n]
+	v.queue = v.queue[n:]
+	if len(v.queue) == 0 {
+		v.queue = nil
+	} else {
+		v.arrived.Signal()
+	}
+	v.queued -= size
+	return batch
+}
+
+// all verifies checks at once, on every processor: for blocks, which wait behind no queue.
+func (v *verifier) all(checks []*check) bool {
+	share := min(max((len(checks)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0), minBatch), maxBatch)
+	var group sync.WaitGroup
+	for start := 0; start < len(checks); start += share {
+		part := checks[start:min(start+share, len(checks))]
+		group.Go(func() { v.run(part) })
+	}
+	group.Wait()
+	for _, c := range checks {
+		if !c.ok {
+			return false
+		}
+	}
+	return true
+}
+
+// run sets ok of every check.
+func (v *verifier) run(checks []*check) {
+	v.verified.Add(uint64(len(checks)))
+	var edwards []*check
+	for _, c := range checks {
+		if c.key.Suite() == keys.Ed25519 && len(checks) > 1 {
+			edwards = append(edwards, c)
+			continue
+		}
+		c.ok = c.key.VerifyConsensus(c.message, c.sig)
+	}
+	if len(edwards) == 0 {
+		return
+	}
+	batch := ed25519.NewBatchVerifierWithCapacity(len(edwards))
+	options := &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215}
+	for _, c := range edwards {
+		batch.AddWithOptions(c.key.Raw(), c.message, c.sig, options)
+	}
+	all, each := batch.Verify(rand.Reader)
+	for i, c := range edwards {
+		c.ok = all || each[i]
+	}
+}
