@@ -1,0 +1,246 @@
+package issuer
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
+	"github.com/hufu-id/hufu/roster"
+)
+
+// decoys hides how many claims a credential has (see [sdjwt.IssueParams]).
+const decoys = 4
+
+// agesAttested are the ages that a resident identity says are reached or not, so that nobody has to
+// show a birth date for it.
+var agesAttested = [...]int{14, 16, 18, 60}
+
+// IssueRequest asks for copies of credentials.
+type IssueRequest struct {
+	Types    []string      // credential types; empty: every one the person is entitled to
+	Proofs   []string      // one key proof for each copy, all under one nonce of [Service.Nonce]
+	ValidFor time.Duration // if not 0, how long instead of the issuer's usual, to the second
+}
+
+// Issued are the copies of one credential, in the order of the proofs. The n-th copies of all types
+// are bound to the same holder key, so that they can be shown together.
+type Issued struct {
+	Type   string
+	Copies []string
+}
+
+// Issue gives a person copies of credentials, each bound to the key of one proof and with a salt and
+// status entry of its own. That the request is this person's is for the caller to know. It refuses
+// by the rules of this package and by oid4vci.RuleProof and oid4vci.RuleNonce; a nonce is used up by
+// the first request whose proofs are good.
+func (s *Service) Issue(ctx context.Context, ref PersonRef, req IssueRequest) ([]Issued, error) {
+	now := s.cfg.Now()
+	for _, vct := range req.Types {
+		if vct != TypeResidentID && vct != TypeGuardianship {
+			return nil, hufu.Refuse(RuleUnknownType, "no credential of that type is issued here")
+		}
+	}
+	holders, err := s.verifyProofs(req.Proofs, now)
+	if err != nil {
+		return nil, err
+	}
+	var batches []batch
+	for {
+		err = s.store.write(ctx, func(t *sql.Tx) error {
+			batches, err = s.prepare(ctx, t, ref, &req, len(holders), now)
+			return err
+		})
+		var full *noRoomError
+		if !errors.As(err, &full) {
+			break
+		}
+		if err := s.openList(ctx, full.need); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	issued := make([]Issued, len(batches))
+	for i := range batches {
+		copies, err := s.sign(&batches[i], holders)
+		if err != nil {
+			return nil, err
+		}
+		issued[i] = Issued{Type: batches[i].params.Type, Copies: copies}
+	}
+	return issued, nil
+}
+
+// verifyProofs checks every proof, then uses up their nonce.
+func (s *Service) verifyProofs(proofs []string, now time.Time) ([]keys.PublicKey, error) {
+	if n := len(proofs); n == 0 || n > oid4vci.MaxProofs {
+		return nil, hufu.Refuse(oid4vci.RuleProof, "%d proofs, not 1 to %d", n, oid4vci.MaxProofs)
+	}
+	params := oid4vci.ProofParams{
+		Audience: string(s.cfg.DID), Now: now,
+		Nonce: func(n string) bool { return s.nonces.good(n, now) },
+	}
+	holders := make([]keys.PublicKey, len(proofs))
+	seen := make(map[string]struct{}, len(proofs))
+	var nonce string
+	for i, p := range proofs {
+		key, n, err := oid4vci.VerifyProof(p, params)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && n != nonce {
+			return nil, hufu.Refuse(oid4vci.RuleProof, "proofs under several nonces")
+		}
+		if _, twice := seen[string(key.Multikey())]; twice {
+			return nil, hufu.Refuse(oid4vci.RuleProof, "two proofs of one key; each copy has its own")
+		}
+		seen[string(key.Multikey())] = struct{}{}
+		holders[i], nonce = key, n
+	}
+	if !s.nonces.use(nonce, now) {
+		return nil, hufu.Refuse(oid4vci.RuleNonce, "the nonce was used")
+	}
+	return holders, nil
+}
+
+// batch is the copies of one credential before they are signed.
+type batch struct {
+	params sdjwt.IssueParams
+	status []sdjwt.StatusRef
+}
+
+// copyRecord is what is kept, sealed, of each copy.
+type copyRecord struct {
+	List    uint64 `cbor:"1,keyasint"`
+	Index   uint64 `cbor:"2,keyasint"`
+	Type    string `cbor:"3,keyasint"`
+	Expires int64  `cbor:"4,keyasint"` // unix seconds
+}
+
+// prepare reads the files, draws the status entries and records the copies, in one transaction.
+func (s *Service) prepare(ctx context.Context, t *sql.Tx, ref PersonRef, req *IssueRequest, copies int, now time.Time) ([]batch, error) {
+	person, err := s.open(ctx, t, ref, purposeIssue)
+	if err != nil {
+		return nil, err
+	}
+	today := roster.DateOf(now.In(s.cfg.Zone))
+	minor := person.person.BirthDate.AgeOn(today) < roster.AdultAge
+	types := req.Types
+	if len(types) == 0 {
+		types = []string{TypeResidentID}
+		if minor && person.person.Guardian != "" {
+			types = append(types, TypeGuardianship)
+		}
+	}
+	issuedAt, expires := s.times(now, req.ValidFor)
+	entries, err := s.drawEntries(ctx, t, len(types)*copies)
+	if err != nil {
+		return nil, err
+	}
+	insert, err := t.PrepareContext(ctx, "INSERT INTO copies (person, sealed) VALUES (?, ?)")
+	if err != nil {
+		return nil, err
+	}
+	defer insert.Close()
+	batches := make([]batch, len(types))
+	for i, vct := range types {
+		if slices.Contains(types[:i], vct) {
+			return nil, hufu.Refuse(RuleUnknownType, "a type twice in one request")
+		}
+		claims, err := s.claims(ctx, t, vct, person.person, today)
+		if err != nil {
+			return nil, err
+		}
+		batches[i] = batch{params: sdjwt.IssueParams{
+			Type: vct, Issuer: string(s.cfg.DID), KeyID: s.cfg.DID.URL(s.cfg.Fragment), Signer: s.cfg.Signer,
+			Claims: claims, Decoys: decoys, IssuedAt: issuedAt, ExpiresAt: expires,
+		}}
+		for _, e := range entries[i*copies : (i+1)*copies] {
+			raw, err := encoding.Marshal(&copyRecord{List: e.list, Index: e.index, Type: vct, Expires: expires.Unix()})
+			if err != nil {
+				return nil, err
+			}
+			sealed, err := s.vault.seal(person.key, "copy", ref, raw)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := insert.ExecContext(ctx, ref[:], sealed); err != nil {
+				return nil, err
+			}
+			batches[i].status = append(batches[i].status, sdjwt.StatusRef{URI: e.uri, Index: e.index})
+		}
+	}
+	return batches, nil
+}
+
+const day = 24 * time.Hour
+
+// times are iat and exp: see [Config.Since].
+func (s *Service) times(now time.Time, validFor time.Duration) (issuedAt, expires time.Time) {
+	issuedAt, expires = now.UTC().Truncate(time.Second), now.UTC().Truncate(time.Second).Add(s.cfg.Validity)
+	if !s.cfg.Since.IsZero() {
+		expires = expires.Add(day - 1).Truncate(day)
+		issuedAt = issuedAt.Truncate(day)
+		if issuedAt.Before(s.cfg.Since) {
+			issuedAt = s.cfg.Since.UTC().Add(time.Second - 1).Truncate(time.Second)
+		}
+	}
+	if validFor != 0 {
+		expires = now.UTC().Truncate(time.Second).Add(validFor)
+	}
+	return issuedAt, expires
+}
+
+// claims are what a credential says of a person. Each is selectively disclosable by itself.
+func (s *Service) claims(ctx context.Context, t *sql.Tx, vct string, p *roster.Person, today roster.Date) (map[string]any, error) {
+	age := p.BirthDate.AgeOn(today)
+	if vct == TypeResidentID {
+		reached := make(map[string]any, len(agesAttested))
+		for _, a := range agesAttested {
+			reached[strconv.Itoa(a)] = age >= a
+		}
+		return map[string]any{
+			"resident_number": p.ResidentNumber, "name_zh": p.NameZH, "name": p.Name, "sex": p.Sex,
+			"birthdate": p.BirthDate.String(), "address": p.Address, "region": p.Region, "nationality": p.Nationality,
+			"assurance_level": p.AssuranceLevel, "age_equal_or_over": reached,
+		}, nil
+	}
+	if age >= roster.AdultAge || p.Guardian == "" {
+		return nil, hufu.Refuse(RuleNotEntitled, "a guardianship is attested to minors with a guardian")
+	}
+	guardian, err := s.open(ctx, t, s.vault.ref(p.Guardian), purposeGuardian)
+	switch rule := hufu.RuleOf(err); {
+	case rule == RuleUnknownPerson, rule == RuleErased:
+		return nil, hufu.Refuse(RuleNoGuardian, "the guardian is not enrolled")
+	case err != nil:
+		return nil, err
+	case guardian.person.BirthDate.AgeOn(today) < roster.AdultAge:
+		return nil, hufu.Refuse(RuleNoGuardian, "the guardian is no adult")
+	}
+	return map[string]any{
+		"guardian_name": guardian.person.Name, "guardian_resident_number": guardian.person.ResidentNumber,
+		"relation": p.GuardianRelation, "ward_name": p.Name,
+	}, nil
+}
+
+func (s *Service) sign(b *batch, holders []keys.PublicKey) ([]string, error) {
+	copies := make([]sdjwt.Copy, len(holders))
+	for i := range holders {
+		copies[i] = sdjwt.Copy{HolderKey: holders[i], Status: &b.status[i]}
+	}
+	out, err := sdjwt.IssueBatch(s.cfg.Rand, b.params, copies)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,153 @@
+package issuer
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state/status"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// listBits is the width of a list's entries: valid, revoked, suspended.
+const listBits = 2
+
+// entry is one place in a status list.
+type entry struct {
+	list  uint64
+	uri   string
+	index uint64
+}
+
+// noRoomError says that no open list has so many entries left.
+type noRoomError struct{ need int }
+
+func (e *noRoomError) Error() string {
+	return fmt.Sprintf("issuer: no open status list has %d entries left", e.need)
+}
+
+// drawEntries takes the next entries, in the list's secret order, out of an open list. They are never
+// given again.
+func (s *Service) drawEntries(ctx context.Context, t *sql.Tx, n int) ([]entry, error) {
+	var (
+		list, given, size uint64
+		uri               string
+		seed              []byte
+	)
+	err := t.QueryRowContext(ctx, `UPDATE lists SET given = given + ?1
+		WHERE number = (SELECT number FROM lists WHERE opened = 1 AND given + ?1 <= size ORDER BY number LIMIT 1)
+		RETURNING number, given - ?1, size, uri, seed`, n).Scan(&list, &given, &size, &uri, &seed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, &noRoomError{n}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.order(list, size, seed)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]entry, n)
+	for i := range out {
+		out[i] = entry{list, uri, o.at(given + uint64(i))}
+	}
+	return out, nil
+}
+
+func (s *Service) order(list, size uint64, sealed []byte) (*order, error) {
+	if o, ok := s.lists.Load(list); ok {
+		return o.(*order), nil
+	}
+	seed, err := open(s.vault.master, listSeed(list), PersonRef{}, sealed)
+	if err != nil {
+		return nil, err
+	}
+	o, err := newOrder(seed, size)
+	if err != nil {
+		return nil, err
+	}
+	s.lists.Store(list, o)
+	return o, nil
+}
+
+func listSeed(list uint64) string { return fmt.Sprintf("list-%d", list) }
+
+// pending is a list that is written down here and perhaps not yet on the ledger.
+type pending struct {
+	number, size uint64
+	uri          string
+}
+
+// openList sees to it that there is an open list with room. A list is written down before it is opened
+// on the ledger, so that whatever ends this in between, the next call goes on where it ended.
+func (s *Service) openList(ctx context.Context, need int) error {
+	if uint64(need) > s.cfg.ListSize {
+		return fmt.Errorf("issuer: %d copies at once and lists of %d entries", need, s.cfg.ListSize)
+	}
+	s.listMu.Lock()
+	defer s.listMu.Unlock()
+	var room int
+	err := s.store.reads.QueryRowContext(ctx, "SELECT count(*) FROM lists WHERE opened = 1 AND given + ? <= size", need).Scan(&room)
+	if err != nil || room > 0 { // somebody else opened one
+		return err
+	}
+	p, err := s.pendingList(ctx)
+	if err != nil {
+		return err
+	}
+	var there *status.List
+	err = s.cfg.Ledger.Read(ctx, func(v client.View) (err error) {
+		there, err = status.GetList(v, s.id, p.number)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if there == nil {
+		if _, err := s.send(ctx, &tx.StatusOpen{List: p.number, Bits: listBits, Size: p.size, URI: p.uri}); err != nil {
+			return fmt.Errorf("issuer: opening status list %d: %w", p.number, err)
+		}
+	}
+	return s.store.write(ctx, func(t *sql.Tx) error {
+		if there != nil && (there.Bits != listBits || there.Size != p.size || there.URI != p.uri) {
+			// Opened by another store of this issuer: not ours to give entries of.
+			_, err := t.ExecContext(ctx, "DELETE FROM lists WHERE number = ? AND opened = 0", p.number)
+			return err
+		}
+		_, err := t.ExecContext(ctx, "UPDATE lists SET opened = 1 WHERE number = ?", p.number)
+		return err
+	})
+}
+
+// pendingList finds the list that was begun and not finished, or begins the ledger's next.
+func (s *Service) pendingList(ctx context.Context) (p pending, err error) {
+	const find = "SELECT number, size, uri FROM lists WHERE opened = 0 ORDER BY number LIMIT 1"
+	err = s.store.reads.QueryRowContext(ctx, find).Scan(&p.number, &p.size, &p.uri)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return p, err
+	}
+	p.size = s.cfg.ListSize
+	err = s.cfg.Ledger.Read(ctx, func(v client.View) (err error) {
+		p.number, err = status.Lists(v, s.id)
+		return err
+	})
+	if err != nil {
+		return p, err
+	}
+	p.uri = status.URI(s.cfg.StatusBase, s.cfg.DID, p.number)
+	seed := make([]byte, orderSeedLen)
+	if _, err := io.ReadFull(s.cfg.Rand, seed); err != nil {
+		return p, fmt.Errorf("issuer: %w", err)
+	}
+	sealed, err := s.vault.seal(s.vault.master, listSeed(p.number), PersonRef{}, seed)
+	if err != nil {
+		return p, err
+	}
+	return p, s.store.write(ctx, func(t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, "INSERT INTO lists (number, size, uri, seed) VALUES (?, ?, ?, ?)", p.number, p.size, p.uri, sealed)
+		return err
+	})
+}

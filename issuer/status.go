@@ -1,0 +1,227 @@
+package issuer
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	credstatus "github.com/hufu-id/hufu/credential/status"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state/status"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// StatusRequest changes the status of every copy that people hold.
+type StatusRequest struct {
+	People []PersonRef
+	Types  []string // only copies of these types; empty: of all
+	Status hufu.Status
+	Reason string // a code of package ledger/tx: tx.ReasonRequested and its like
+}
+
+// StatusResult says what a [StatusRequest] came to.
+type StatusResult struct {
+	Entries  int              `json:"entries"`  // status entries that were set
+	Final    int              `json:"final"`    // left alone, because revoked and to become something else
+	Receipts []client.Receipt `json:"receipts"` // of the transactions
+}
+
+// maxEntries is how many entries fit one transaction: an index takes at most 5 bytes.
+const maxEntries = 11_000
+
+// held is one copy somebody holds.
+type held struct {
+	number int64 // in the store
+	copyRecord
+}
+
+// SetStatus sets the status of copies on the ledger, in as few transactions as hold them, and returns
+// when all are on it. After an error, some may be; the same request may be made again.
+func (s *Service) SetStatus(ctx context.Context, req StatusRequest) (StatusResult, error) {
+	var result StatusResult
+	switch req.Status {
+	case hufu.StatusValid, hufu.StatusRevoked, hufu.StatusSuspended:
+	default:
+		return result, hufu.Refuse(RuleUnknownStatus, "no such status")
+	}
+	var copies []held
+	err := s.store.write(ctx, func(t *sql.Tx) (err error) {
+		copies, result.Final, err = s.copiesOf(ctx, t, &req)
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	slices.SortFunc(copies, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.List, b.List), cmp.Compare(a.Index, b.Index))
+	})
+	for len(copies) > 0 {
+		n := 1
+		for n < len(copies) && n < maxEntries && copies[n].List == copies[0].List {
+			n++
+		}
+		receipt, err := s.setEntries(ctx, copies[:n], req.Status, req.Reason)
+		if err != nil {
+			return result, err
+		}
+		result.Entries += n
+		result.Receipts = append(result.Receipts, receipt)
+		copies = copies[n:]
+	}
+	return result, nil
+}
+
+// copiesOf collects what people hold, except copies whose status cannot change.
+func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (out []held, final int, err error) {
+	find, err := t.PrepareContext(ctx, "SELECT number, status, sealed FROM copies WHERE person = ?")
+	if err != nil {
+		return nil, 0, err
+	}
+	defer find.Close()
+	seen := make(map[PersonRef]bool, len(req.People))
+	for _, ref := range req.People {
+		if seen[ref] {
+			continue
+		}
+		seen[ref] = true
+		key, _, err := s.key(ctx, t, ref, purposeStatus)
+		if err != nil {
+			return nil, 0, err
+		}
+		rows, err := find.QueryContext(ctx, ref[:])
+		if err != nil {
+			return nil, 0, err
+		}
+		for rows.Next() {
+			var c held
+			var had hufu.Status
+			var sealed []byte
+			if err = rows.Scan(&c.number, &had, &sealed); err != nil {
+				break
+			}
+			var raw []byte
+			if raw, err = open(key, "copy", ref, sealed); err != nil {
+				break
+			}
+			if err = encoding.Unmarshal(raw, &c.copyRecord); err != nil {
+				break
+			}
+			switch {
+			case len(req.Types) > 0 && !slices.Contains(req.Types, c.Type):
+			case had == hufu.StatusRevoked && req.Status != hufu.StatusRevoked:
+				final++
+			default:
+				out = append(out, c)
+			}
+		}
+		if err := cmp.Or(err, rows.Err(), rows.Close()); err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, final, nil
+}
+
+// setEntries sets entries of one list, on the ledger and then in the store.
+func (s *Service) setEntries(ctx context.Context, copies []held, to hufu.Status, reason string) (client.Receipt, error) {
+	body := &tx.StatusSet{List: copies[0].List, Changes: []tx.StatusChange{{Status: to, Reason: reason}}}
+	for _, c := range copies {
+		body.Changes[0].Indexes = append(body.Changes[0].Indexes, c.Index)
+	}
+	receipt, err := s.send(ctx, body)
+	if err != nil {
+		return receipt, err
+	}
+	s.tokens.drop(body.List)
+	return receipt, s.store.write(ctx, func(t *sql.Tx) error {
+		set, err := t.PrepareContext(ctx, "UPDATE copies SET status = ? WHERE number = ?")
+		if err != nil {
+			return err
+		}
+		defer set.Close()
+		for _, c := range copies {
+			if _, err := set.ExecContext(ctx, to, c.number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tokenLife is how long a status list token may be relied upon at most; [Config.ListTTL] is how long it
+// should be.
+const tokenLife = 24 * time.Hour
+
+// heldToken is a status list token and until when it is served.
+type heldToken struct {
+	token string
+	until time.Time
+}
+
+// tokenCache holds one token for each list, so that a crowd of readers costs one signature.
+type tokenCache struct {
+	mu   sync.Mutex
+	held map[uint64]heldToken
+}
+
+func (c *tokenCache) get(list uint64, now time.Time) (heldToken, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.held[list]
+	return h, ok && now.Before(h.until)
+}
+
+func (c *tokenCache) put(list uint64, h heldToken) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[list] = h
+}
+
+func (c *tokenCache) drop(list uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.held, list)
+}
+
+// Export signs one of the issuer's status lists, as the ledger has it, as a Token Status List JWT.
+// until is when a fresh one should be fetched. It refuses by status.RuleUnknownList.
+func (s *Service) Export(ctx context.Context, list uint64) (token string, until time.Time, err error) {
+	now := s.cfg.Now()
+	if h, ok := s.tokens.get(list, now); ok {
+		return h.token, h.until, nil
+	}
+	var (
+		bits   uint8
+		packed []byte
+		meta   *status.List
+	)
+	err = s.cfg.Ledger.Read(ctx, func(v client.View) error {
+		if bits, packed, err = status.Export(v, s.id, list); err != nil {
+			return err
+		}
+		meta, err = status.GetList(v, s.id, list)
+		return err
+	})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	entries, err := credstatus.FromBytes(bits, packed)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	issuedAt := now.UTC().Truncate(time.Second)
+	t := credstatus.Token{
+		URI: meta.URI, Issuer: string(s.cfg.DID), KeyID: s.cfg.DID.URL(s.cfg.Fragment),
+		IssuedAt: issuedAt, ExpiresAt: issuedAt.Add(tokenLife), TTL: s.cfg.ListTTL, List: entries,
+	}
+	if token, err = t.Sign(s.cfg.Rand, s.cfg.Signer); err != nil {
+		return "", time.Time{}, err
+	}
+	h := heldToken{token, issuedAt.Add(s.cfg.ListTTL)}
+	s.tokens.put(list, h)
+	return h.token, h.until, nil
+}
