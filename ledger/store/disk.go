@@ -167,7 +167,10 @@ func readError(err error) error {
 
 // space fails with ErrFull when less than the reserve and need are free.
 func (d *disk) space(need int) error {
-	free, err := vfs.Default.GetDiskUsage(d.dir)
+	free, err := d.opts.FS.GetDiskUsage(d.dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("store: free disk space: %w", err)
 	}

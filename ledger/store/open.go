@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -25,7 +24,10 @@ func Open(dir string, opts Options) (Store, error) {
 	if opts.Reserve == 0 {
 		opts.Reserve = 256 << 20
 	}
-	lock, err := lockDir(dir)
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	lock, err := lockDir(opts.FS, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +43,11 @@ func Open(dir string, opts Options) (Store, error) {
 	return d, nil
 }
 
-func lockDir(dir string) (*pebble.Lock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func lockDir(files vfs.FS, dir string) (*pebble.Lock, error) {
+	if err := makeDir(files, dir); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	lock, err := pebble.LockDirectory(dir, files)
 	var path *fs.PathError
 	switch {
 	case err == nil:
@@ -54,6 +56,27 @@ func lockDir(dir string) (*pebble.Lock, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	return nil, fmt.Errorf("%w: %s (%w)", ErrLocked, dir, err)
+}
+
+// makeDir makes dir so that it survives a crash: its entry is in its parent.
+func makeDir(files vfs.FS, dir string) error {
+	if _, err := files.Stat(dir); err == nil {
+		return nil
+	}
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for dir != files.PathDir(dir) {
+		dir = files.PathDir(dir)
+		parent, err := files.OpenDir(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openDatabase(dir string, opts Options, lock *pebble.Lock) (db *pebble.DB, err error) {

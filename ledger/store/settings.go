@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Settings sizes a pebble database. The zero value is a modest one: about 64 MiB of cache and, only
@@ -17,6 +18,7 @@ type Settings struct {
 	CacheBytes    int64        // block cache; 0 means 64 MiB
 	MemTableBytes uint64       // one memtable; 0 means 32 MiB
 	Logger        *slog.Logger // background trouble; nil is silent
+	FS            vfs.FS       // nil is the disk
 }
 
 // PebbleOptions are the settings every database of a node shares.
@@ -30,7 +32,11 @@ func PebbleOptions(s Settings) *pebble.Options {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
+	if s.FS == nil {
+		s.FS = vfs.Default
+	}
 	o := &pebble.Options{
+		FS:                          s.FS,
 		CacheSize:                   s.CacheBytes,
 		MemTableSize:                s.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
