@@ -17,7 +17,7 @@ const maxClaimsDepth = encoding.MaxJSONDepth - 4
 
 var (
 	errClaimsDepth = fmt.Errorf("sdjwt: claims nested deeper than %d", maxClaimsDepth)
-	errClaimsUTF8  = errors.New("sdjwt: a claim is not UTF-8")
+	errClaimsUTF8  = errors.New("sdjwt: text that is not UTF-8")
 )
 
 // appendJSON writes a claim's value, with members in the order of their names. It takes what

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/keys"
@@ -155,6 +156,8 @@ func (p *IssueParams) registered() ([]byte, error) {
 		return nil, errors.New("sdjwt: no Signer")
 	case p.Type == "" || p.Issuer == "":
 		return nil, errors.New("sdjwt: Type and Issuer are required")
+	case !utf8.ValidString(p.KeyID):
+		return nil, errClaimsUTF8
 	case p.IssuedAt.IsZero():
 		return nil, errors.New("sdjwt: IssuedAt is required: the issuer's key is judged as of then")
 	case !p.ExpiresAt.IsZero() && (!p.ExpiresAt.After(p.IssuedAt) || !p.ExpiresAt.After(p.NotBefore)):

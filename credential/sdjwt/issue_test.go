@@ -170,6 +170,24 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+func TestClaimTypes(t *testing.T) {
+	s := newScene(t, keys.P256)
+	s.claims = map[string]any{"list": []string{"a", "b\x01\"\\"}, "i": int64(-5), "u": uint64(math.MaxUint64), "aka_vcts": []string{"y", "z"}, "vct#integrity": map[string]any{"a": 1, "b": []any{true, nil}}}
+	raw := s.issue(t)
+	c, err := sdjwt.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := signedPayload(t, raw); !reflect.DeepEqual(p["aka_vcts"], []any{"y", "z"}) {
+		t.Errorf("aka_vcts are not in the clear: %v", p)
+	}
+	for name, want := range s.claims {
+		if !reflect.DeepEqual(normal(t, c.Claims[name]), normal(t, want)) {
+			t.Errorf("%s: %v, want %v", name, c.Claims[name], want)
+		}
+	}
+}
+
 // TestDecoys: whatever the number of claims, objects and arrays have a multiple of so many digests.
 func TestDecoys(t *testing.T) {
 	s := newScene(t, keys.P256)
@@ -266,6 +284,11 @@ func TestIssueRefuses(t *testing.T) {
 		"a bad number":         claim("a", json.Number("1x")),
 		"a number in disguise": claim("a", json.Number(`"x"`)),
 		"bad UTF-8":            claim("a", "\xff"),
+		"bad UTF-8 in clear":   claim("aka_vcts", []string{"\xff"}),
+		"bad UTF-8 type":       func(p *sdjwt.IssueParams) { p.Type = "\xff" },
+		"bad UTF-8 issuer":     func(p *sdjwt.IssueParams) { p.Issuer = "\xff" },
+		"bad UTF-8 status":     func(p *sdjwt.IssueParams) { p.Status = &sdjwt.StatusRef{URI: "\xff"} },
+		"bad UTF-8 key id":     func(p *sdjwt.IssueParams) { p.KeyID = "\xff" },
 		"bad UTF-8 name":       claim("\xff", "a"),
 		"too deep":             claim("a", deep),
 		"too deep in clear":    claim("aka_vcts", deep),

@@ -49,16 +49,18 @@ const manyMembers = 24
 
 type reader struct {
 	*tree
-	in string
-	at int
+	in    string
+	at    int
+	plain bool // no escape and no control character anywhere: a string ends at the next quote
 }
 
 // read parses one document and returns its root. what names it in refusals.
 func (t *tree) read(what, in string) (int32, error) {
-	if !utf8.ValidString(in) {
+	ascii, plain := survey(in)
+	if !ascii && !utf8.ValidString(in) {
 		return none, hufu.Refuse(RuleMalformed, "%s: not UTF-8", what)
 	}
-	r := reader{tree: t, in: in}
+	r := reader{tree: t, in: in, plain: plain}
 	root, err := r.value(1)
 	if err == nil {
 		if r.space(); r.at != len(in) {
@@ -69,6 +71,29 @@ func (t *tree) read(what, in string) (int32, error) {
 		return none, hufu.Refuse(hufu.RuleOf(err), "%s: at byte %d: %s", what, r.at, err.(*hufu.Refusal).Detail)
 	}
 	return root, nil
+}
+
+// survey looks at eight bytes at a time for what makes strings slow to read: bytes outside ASCII, and
+// escapes and control characters. It may report plain as false when it is true, not the reverse.
+func survey(in string) (ascii, plain bool) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	const escapes, spaces = '\\' * ones, ' ' * ones
+	var high, special uint64
+	for ; len(in) >= 8; in = in[8:] {
+		w := uint64(in[0]) | uint64(in[1])<<8 | uint64(in[2])<<16 | uint64(in[3])<<24 |
+			uint64(in[4])<<32 | uint64(in[5])<<40 | uint64(in[6])<<48 | uint64(in[7])<<56
+		e := w ^ escapes
+		high |= w
+		special |= (e - ones) &^ e & highs // has a byte that is zero in e
+		special |= (w - spaces) &^ w & highs
+	}
+	for i := range len(in) {
+		high |= uint64(in[i])
+		if in[i] == '\\' || in[i] < ' ' {
+			special = highs
+		}
+	}
+	return high&highs == 0, special == 0
 }
 
 var (
@@ -253,6 +278,14 @@ func (t *tree) member(object int32, name string) int32 {
 // string reads a string, which starts here, and returns its value.
 func (r *reader) string() (string, error) {
 	start := r.at + 1
+	if r.plain {
+		n := strings.IndexByte(r.in[start:], '"')
+		if n < 0 {
+			return "", errSyntax
+		}
+		r.at = start + n + 1
+		return r.in[start : start+n], nil
+	}
 	for i := start; i < len(r.in); i++ {
 		switch c := r.in[i]; {
 		case c == '"':
