@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/hufu-id/hufu"
 )
 
@@ -220,4 +222,60 @@ forbid (principal, action, resource == Door::"no") when { context.q.d < 1 };`)
 			t.Errorf("%s, want it at %q", p, want[i])
 		}
 	}
+}
+
+// TestWhatIsCheckedCannotFail draws expressions, right and wrong ones, and evaluates those that Check
+// finds nothing wrong with: a forbid policy of them may match or not, but never fail.
+func TestWhatIsCheckedCannotFail(t *testing.T) {
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		condition := anyExpression(3).Draw(t, "condition")
+		c := doorOf(t, []string{`permit (principal, action, resource);`, `forbid (principal, action, resource) when { ` + condition + ` };`})
+		problems, err := Check(c, doorTypes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(problems) > 0 {
+			return
+		}
+		accepted++
+		for _, f := range []Facts{
+			visitor(),
+			visitor(withQ(map[string]any{"d": "2000-01-01", "o": map[string]any{}})),
+			visitor(withQ(map[string]any{"d": "2000-01-01", "o": map[string]any{"b": true, "x-1": "y"}, "l": []any{"x"}})),
+		} {
+			if got := Decide(c, f, noon); got.Rule == RulePolicyError {
+				t.Fatalf("%s was accepted and fails", condition)
+			}
+		}
+	})
+	if accepted == 0 {
+		t.Fatal("nothing was accepted")
+	}
+}
+
+// anyExpression draws Cedar expressions that are conditions more often than not.
+func anyExpression(depth int) *rapid.Generator[string] {
+	leaves := rapid.SampledFrom([]string{
+		"true", "context.p.o.b", "context has q", "context has q.o.b", "context.q has l", "context.q.o has b", "context has q.l", "context.q.o.b",
+		"context.q.l.contains(\"x\")", "context.p.s == \"x\"", "context.p.n < 3", "context.q.d < context.now", "context.p.s", "context.p.n", "context.q.d == context.q.d",
+		"context.q.o[\"x-1\"] like \"y*\"", "context.q.o has \"x-1\"", "[context.p.s].containsAny(context.q.l)", "context.p.n - 2 >= -7",
+	})
+	if depth == 0 {
+		return leaves
+	}
+	return rapid.Custom(func(t *rapid.T) string {
+		sub := func(name string) string { return anyExpression(depth-1).Draw(t, name) }
+		switch rapid.IntRange(0, 6).Draw(t, "shape") {
+		case 0:
+			return "!(" + sub("not") + ")"
+		case 1, 2:
+			return "(" + sub("left") + " && " + sub("right") + ")"
+		case 3:
+			return "(" + sub("left") + " || " + sub("right") + ")"
+		case 4:
+			return "(if " + sub("if") + " then " + sub("then") + " else " + sub("else") + ")"
+		}
+		return leaves.Draw(t, "leaf")
+	})
 }

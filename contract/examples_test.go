@@ -134,16 +134,22 @@ func expect(t testing.TB, got, want Result) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	c := example(b, "clinic")
-	f := Facts{Credentials: map[string]Credential{
-		"person":   resident(b, map[string]any{"region": "110000", "age_equal_or_over": age(false)}),
-		"guardian": guardianship(b, "parent"),
-	}}
-	b.ReportAllocs()
-	for b.Loop() {
-		if Decide(c, f, noon).Decision != hufu.Allow {
-			b.Fatal("shut")
-		}
+	for name, f := range map[string]Facts{
+		"reading-room": {Credentials: map[string]Credential{"person": resident(b, map[string]any{"age_equal_or_over": age(true)})}},
+		"clinic": {Credentials: map[string]Credential{
+			"person":   resident(b, map[string]any{"region": "110000", "age_equal_or_over": age(false)}),
+			"guardian": guardianship(b, "parent"),
+		}},
+	} {
+		c := example(b, name)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if Decide(c, f, noon).Decision != hufu.Allow {
+					b.Fatal("shut")
+				}
+			}
+		})
 	}
 }
 

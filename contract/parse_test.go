@@ -94,6 +94,15 @@ func TestParseRefused(t *testing.T) {
 		{"an impossible date", `version = 3`, "version = 3\nx = 2026-02-31", RuleSyntax, ``},
 		{"not UTF-8", `"Door"`, "\"\xff\"", RuleSyntax, "\xff"},
 		{"a byte order mark", `language =`, "\uFEFFlanguage =", RuleSyntax, "\uFEFF"},
+		{"a right-to-left override", `"Door"`, "\"\u202EDoor\"", RuleSyntax, "\u202EDoor"},
+		{"an isolate", `"Door"`, "\"Door\" # \u2066x", RuleSyntax, "\u2066x"},
+		{"a string that ends at a line's end", "context.p.o.b };", "\"ab\\\n\" == \"x\" };", RulePolicy, "\"ab"},
+		{"a string that ends nowhere", "context.p.o.b };", "\"ab", RulePolicy, "\"ab"},
+		{"a string over two lines", "context.p.o.b };", "\"ab\ncd\" == \"x\" };", RulePolicy, "\"ab"},
+		{"too many languages", `title.en = "Door"`, `title.en = "Door"` + manyTitles(), RuleTooLarge, ""},
+		{"a title in no language", `title.en`, "title.\"\" = \"x\"\ntitle.en", RuleValue, ""},
+		{"a table for a text", `title.en = "Door"`, "title.en.uk = \"Door\"", RuleUnknown, "uk"},
+		{"a table for a duration", `grant = "15m"`, "[bounds.grant]\nx = 1", RuleValue, "grant]"},
 		{"deep arrays", `version = 3`, `version = ` + many(5, "[") + many(5, "]"), RuleTooDeep, `[]]]]]`},
 		{"very deep arrays", `version = 3`, `version = ` + many(9000, "[") + many(9000, "]"), RuleTooDeep, ``},
 		{"too large", `"Door"`, `"` + many(MaxText, "x") + `"`, RuleTooLarge, ``},
@@ -194,6 +203,47 @@ func TestParseRefused(t *testing.T) {
 			}
 			t.Fatalf("want %s at %q, got\n%v", tc.rule, tc.at, err)
 		})
+	}
+}
+
+func manyTitles() string {
+	var b strings.Builder
+	for i := range MaxLanguages {
+		b.WriteString("\ntitle.a" + string(rune('a'+i%26)) + string(rune('a'+i/26)) + ` = "x"`)
+	}
+	return b.String()
+}
+
+func TestStringsDoNotCountAsNesting(t *testing.T) {
+	brackets := strings.Repeat("[", 50)
+	for _, s := range []string{
+		`title.de = "` + brackets + `\"` + brackets + `"`, `title.de = '` + brackets + `'`, `title.de = """` + brackets + `\"""` + brackets + `"""""`,
+		`title.de = '''` + brackets + `'` + brackets + `'''''`, `# ` + brackets,
+	} {
+		if _, err := Parse([]byte(change(t, door, "title.en", s+"\ntitle.en"))); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestProblemsAsAnError(t *testing.T) {
+	_, err := Parse([]byte(change(t, change(t, door, "version = 3", "version = 0"), `"60s"`, `"x"`)))
+	if err == nil || err.Error() != "3:11: version must be an integer from 1\n12:17: bounds.max_staleness must be from 1s to 30d" {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, &hufu.Refusal{Rule: RuleValue}) || (Problems{}).Unwrap() != nil {
+		t.Fatal("an error that programs cannot act on")
+	}
+}
+
+func TestLanguageTags(t *testing.T) {
+	for tag, want := range map[string]bool{
+		"en": true, "zh-Hans": true, "zh-Hant-HK": true, "es-419": true, "de-CH-1996": true, "sl-rozaj-biske": true, "yue": true,
+		"": false, "e": false, "EN": false, "en-gb": false, "zh-hans": false, "en-": false, "-en": false, "e1": false, "en_GB": false, "中文": false, "en-abcdefghi": false,
+	} {
+		if validTag(tag) != want {
+			t.Errorf("%q: %v", tag, !want)
+		}
 	}
 }
 

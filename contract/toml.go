@@ -30,7 +30,7 @@ func joinPath(path []string) string { return strings.Join(path, "\x00") }
 // The parser stops at its first error; what came before is still returned.
 func readTOML(text []byte, f *findings) []entry {
 	if at, ok := notText(text); !ok {
-		f.add(at, RuleSyntax, "save the file as UTF-8 without a byte order mark", "not plain UTF-8 text here")
+		f.add(at, RuleSyntax, "save the file as UTF-8 without a byte order mark and invisible direction marks", "not plain UTF-8 text here")
 		return nil
 	}
 	if at := nestedTOML(text); at >= 0 {
@@ -77,10 +77,13 @@ func checkTOML(text []byte, f *findings) {
 	f.add(at, RuleSyntax, "", "not TOML: %s", err)
 }
 
+// notText finds what no contract may hold. Marks that reverse the direction of writing are refused as
+// they make a text read differently from what it says (UAX #9 §2.1, §2.2, §2.4).
 func notText(text []byte) (int, bool) {
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && n == 1 || r == '\uFEFF' || r == 0 {
+		switch {
+		case r == utf8.RuneError && n == 1, r == 0, r == '\uFEFF', '\u202A' <= r && r <= '\u202E', '\u2066' <= r && r <= '\u2069':
 			return i, false
 		}
 		i += n

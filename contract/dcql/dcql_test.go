@@ -363,6 +363,13 @@ func TestSatisfies(t *testing.T) {
 	}
 }
 
+func TestQueryMadeByHandOpensNothing(t *testing.T) {
+	q := &Query{Credentials: []CredentialQuery{{ID: "p", Format: FormatSDJWT}}}
+	if err := Satisfies(q, []Presented{{Query: "p", Format: FormatSDJWT}}); hufu.RuleOf(err) != RuleMalformed {
+		t.Error(err)
+	}
+}
+
 func TestTrustedAuthoritiesAreRefused(t *testing.T) {
 	q := mustParse(t, `{"credentials":[{"id":"p","format":"dc+sd-jwt","meta":{"vct_values":["v"]},"trusted_authorities":[{"type":"aki","values":["x"]}]}]}`)
 	if _, err := Match(q, []Held{sdjwt("v", "k", nil)}, Wish{}); hufu.RuleOf(err) != RuleUnsupported {

@@ -132,7 +132,7 @@ func firstOption(s CredentialSet, there func(int) bool) []int {
 }
 
 func choose(c *CredentialQuery, held []Held, usable func(*Held) bool) *Choice {
-	for _, set := range c.claimSets() {
+	for _, set := range c.choices {
 		for h := range held {
 			if !usable(&held[h]) || c.fits(held[h].Format, held[h].Type) != nil || c.RequireHolderBinding && held[h].Holder == "" {
 				continue
@@ -148,18 +148,6 @@ func choose(c *CredentialQuery, held []Held, usable func(*Held) bool) *Choice {
 		}
 	}
 	return nil
-}
-
-// claimSets is the combinations of claims that satisfy c, the most preferred first.
-func (c *CredentialQuery) claimSets() [][]int {
-	if len(c.ClaimSets) > 0 {
-		return c.ClaimSets
-	}
-	all := make([]int, len(c.Claims))
-	for i := range all {
-		all[i] = i
-	}
-	return [][]int{all}
 }
 
 // fits checks format and type (Annexes B.2.3 and B.3.5).
@@ -266,14 +254,16 @@ func (c *CredentialQuery) accepts(p *Presented) error {
 	if c.RequireHolderBinding && !p.Bound {
 		return hufu.Refuse(RuleBinding, "credential %s: the holder's key was not proven", c.ID)
 	}
-	var first error
-	for _, set := range c.claimSets() {
-		err := c.disclosed(set, p.Claims)
-		if err == nil {
+	if len(c.choices) == 0 {
+		return hufu.Refuse(RuleMalformed, "credential %s: the query was not read from a text", c.ID)
+	}
+	first := c.disclosed(c.choices[0], p.Claims)
+	if first == nil {
+		return nil
+	}
+	for _, set := range c.choices[1:] {
+		if c.disclosed(set, p.Claims) == nil {
 			return nil
-		}
-		if first == nil {
-			first = err
 		}
 	}
 	return first

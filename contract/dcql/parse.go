@@ -205,6 +205,13 @@ func (p *parser) credential(n *node) CredentialQuery {
 		c.TrustedAuthorities = append(c.TrustedAuthorities, authority)
 	}
 	p.claims(&c, n)
+	if c.choices = c.ClaimSets; len(c.choices) == 0 {
+		all := make([]int, len(c.Claims))
+		for i := range all {
+			all[i] = i
+		}
+		c.choices = [][]int{all}
+	}
 	return c
 }
 

@@ -70,12 +70,39 @@ func PathString(path Path) string {
 	return b.String()
 }
 
+// named is Select for the usual path, of names only, without building lists. Its second answer is
+// false when the path is of another kind or leads nowhere.
+func named(claims map[string]any, path Path) (any, bool) {
+	var v any = claims
+	for _, part := range path {
+		name, ok := part.(string)
+		if !ok {
+			return nil, false
+		}
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = object[name]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
 // has reports whether claims hold what a claims query asks for. Where the path selects several
 // elements, one of the wanted values among them is enough.
 func (c *ClaimQuery) has(claims map[string]any) (found, matched bool) {
-	selected, err := Select(claims, c.Path)
-	if err != nil {
-		return false, false
+	v, ok := named(claims, c.Path)
+	if ok && len(c.Values) == 0 {
+		return true, true
+	}
+	selected := []any{v}
+	if !ok {
+		var err error
+		if selected, err = Select(claims, c.Path); err != nil {
+			return false, false
+		}
 	}
 	if len(c.Values) == 0 {
 		return true, true

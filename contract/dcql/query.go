@@ -52,6 +52,8 @@ type CredentialQuery struct {
 
 	Offset       int   // of the object in the text that was parsed, in bytes
 	TypesOffsets []int // of each of Types
+
+	choices [][]int // ClaimSets, or all of Claims as the only one
 }
 
 // TrustedAuthority names what certifies an acceptable issuer (§6.1.1).
