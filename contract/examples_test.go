@@ -3,6 +3,7 @@ package contract
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,4 +167,26 @@ func TestTestDIDs(t *testing.T) {
 	if library != (hufu.ID{1}).DID("demo") || agency != (hufu.ID{2}).DID("demo") {
 		t.Fatal((hufu.ID{1}).DID("demo"), (hufu.ID{2}).DID("demo"))
 	}
+}
+
+func TestTheContractInTheManual(t *testing.T) {
+	manual, err := os.ReadFile(filepath.Join("..", "docs", "access-contracts.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(manual), "```toml\n")
+	text, _, _ = strings.Cut(text, "```\n")
+	owned, err := SetOwner([]byte(text), library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse(owned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := Check(c, exampleTypes(t)); err != nil || len(problems) > 0 {
+		t.Fatal(problems, err)
+	}
+	facts := Facts{Credentials: map[string]Credential{"person": resident(t, map[string]any{"age_equal_or_over": map[string]any{"16": true}})}}
+	expect(t, Decide(c, facts, noon), Result{Decision: hufu.Allow, Policies: []string{"old-enough"}})
 }
