@@ -25,12 +25,8 @@ func (a known) or(b known) known {
 }
 
 func (a known) and(b known) known {
-	out := make(known)
-	for path := range a {
-		if b[path] {
-			out[path] = true
-		}
-	}
+	out := maps.Clone(a)
+	maps.DeleteFunc(out, func(path string, _ bool) bool { return !b[path] })
 	return out
 }
 

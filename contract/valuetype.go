@@ -1,6 +1,9 @@
 package contract
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // valueType is the type of a Cedar expression, as far as contracts use Cedar's types.
 type valueType struct {
@@ -72,14 +75,7 @@ func (t *valueType) same(o *valueType) bool {
 	return t.entity == o.entity
 }
 
-func (t *valueType) names() []string {
-	names := make([]string, 0, len(t.fields))
-	for name := range t.fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (t *valueType) names() []string { return slices.Sorted(maps.Keys(t.fields)) }
 
 // insert adds a claim to a record, with the records it lies in. What holds a required claim is
 // required itself.
