@@ -160,9 +160,14 @@ grant = "1h"
 	return head + strings.TrimPrefix(body, "\n")
 }
 
+// ContractTextOf is the text that Publish publishes.
+func ContractTextOf(a *Actor, name string, version uint32, body string) string {
+	return ContractText(a.DID, name, version, 5*time.Minute, body)
+}
+
 // Publish publishes a contract of a's that accepts a ledger state of up to five minutes.
 func (w *World) Publish(a *Actor, name string, version uint32, body string) (hufu.ContractID, error) {
-	text := ContractText(a.DID, name, version, 5*time.Minute, body)
+	text := ContractTextOf(a, name, version, body)
 	id := hufu.ContractID{Owner: a.DID, Name: name}
 	return id, w.Do(a, &tx.ContractPublish{Name: name, Version: version, Text: text})
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys/keystore"
+	"github.com/hufu-id/hufu/ledger/client"
+)
+
+// unlock is what opens the key store, from the flags.
+func (a *app) unlock(create bool) (keystore.Unlock, error) {
+	if a.keyFile != "" {
+		return keystore.KeyFile(a.keyFile), nil
+	}
+	phrase, err := a.passphrase(create)
+	if err != nil {
+		return keystore.Unlock{}, err
+	}
+	return keystore.Passphrase(string(phrase)), nil
+}
+
+// openHome opens --home with its keys.
+func (a *app) openHome() (*home.Home, error) {
+	if !home.Exists(a.home) {
+		return home.Open(a.home, keystore.Unlock{}) // says that there is none, before a passphrase is asked for
+	}
+	u, err := a.unlock(false)
+	if err != nil {
+		return nil, err
+	}
+	return home.Open(a.home, u)
+}
+
+// session is an open home and a verified view of its network.
+type session struct {
+	*client.Client
+	home *home.Home
+}
+
+// connect opens --home and follows its network through the running process, or through --node.
+func (a *app) connect(node string, withKeys bool) (*session, error) {
+	h, err := home.Peek(a.home)
+	if err == nil && withKeys {
+		h, err = a.openHome()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if node == "" {
+		running, err := h.GetRunning()
+		if err != nil {
+			return nil, err
+		}
+		node = running.Node
+	}
+	genesis, err := h.Genesis()
+	if err != nil {
+		return nil, err
+	}
+	c, err := dial(node, genesis)
+	if err != nil {
+		return nil, err
+	}
+	return &session{c, h}, nil
+}
+
+func dial(node string, genesis []byte) (*client.Client, error) {
+	trust, err := client.ParseGenesis(genesis)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := client.Dial(node)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(trust, transport, client.Options{})
+}
+
+// nodeFlag adds --node to a command that reads the ledger.
+func nodeFlag(c *cobra.Command, node *string) *cobra.Command {
+	c.Flags().StringVar(node, "node", "", "URL of a node's RPC (default: the process that serves --home)")
+	return c
+}
+
+// withSession runs f on the ledger of --home.
+func (a *app) withSession(node string, withKeys bool, f func(s *session) error) error {
+	s, err := a.connect(node, withKeys)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(s), s.Close())
+}
+
+// actor is the voice of one of the home's identities.
+func (s *session) actor(name string) (*home.Actor, error) { return s.home.Actor(name, s.Client) }
+
+// sponsor is the voice of a sponsor, or nil for an empty name.
+func (s *session) sponsor(name string) (*home.Actor, error) {
+	if name == "" {
+		return nil, nil //nolint:nilnil // no sponsor is an answer
+	}
+	return s.actor(name)
+}
+
+// read runs f on the newest verified state.
+func (s *session) read(ctx context.Context, f func(v client.View) error) error {
+	return s.Read(ctx, f)
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/issuer"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
+)
+
+func (a *app) issuerCmd() *cobra.Command {
+	return group("issuer", "An agency's work: enrol people, issue to them, set the status of what they hold",
+		"  hufu issuer enrol roster.csv --as agency\n  hufu issuer status --person 99...X --set revoked --reason requested --as agency",
+		a.issuerEnrolCmd(), a.issuerNonceCmd(), a.issuerIssueCmd(), a.issuerStatusCmd(), a.issuerAccessCmd(), a.issuerEraseCmd())
+}
+
+// openIssuer opens the issuer of one of the home's identities.
+func (a *app) openIssuer(ctx context.Context, l *session, name string) (*issuer.Service, error) {
+	actor, err := l.actor(name)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := l.home.MethodSigner(name, home.IssuingMethod)
+	if err != nil {
+		return nil, hint(err, "an issuer signs with a key of its own: hufu did update %s --add %s:assertion", name, home.IssuingMethod)
+	}
+	master, err := l.home.PeopleKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	since, err := methodSince(ctx, l, actor.ID(), home.IssuingMethod)
+	if err != nil {
+		return nil, err
+	}
+	base := "http://127.0.0.1:8080"
+	if r, err := l.home.GetRunning(); err == nil {
+		base = r.Listen
+	}
+	return issuer.Open(ctx, issuer.Config{
+		DID: actor.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
+		StorePath: l.home.Path(home.IssuerFile), Ledger: l.Client,
+		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return actor.Sign(ctx, body, nil) },
+		StatusBase: base, Zone: time.Local, Since: since,
+	})
+}
+
+// methodSince is from when a verification method holds, zero when the ledger does not have it yet.
+func methodSince(ctx context.Context, l *session, id hufu.ID, fragment string) (since time.Time, err error) {
+	err = l.Read(ctx, func(v client.View) error {
+		rec, err := did.Get(v, id)
+		if err != nil || rec == nil {
+			return err
+		}
+		for i := range rec.Methods {
+			if m := &rec.Methods[i]; m.Fragment == fragment && m.Current() {
+				since = time.Unix(m.FromTime, 0)
+			}
+		}
+		return nil
+	})
+	return since, err
+}
+
+// withIssuer runs f on the issuer of --as.
+func (a *app) withIssuer(ctx context.Context, node, as string, f func(*session, *issuer.Service) error) error {
+	return a.withSession(node, true, func(l *session) error {
+		s, err := a.openIssuer(ctx, l, as)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(l, s), s.Close())
+	})
+}
+
+func issuerFlags(c *cobra.Command, node, as *string) *cobra.Command {
+	c.Flags().StringVar(as, "as", "agency", "identity of this home that issues")
+	return nodeFlag(c, node)
+}
+
+func (a *app) issuerEnrolCmd() *cobra.Command {
+	var node, as string
+	c := &cobra.Command{
+		Use:   "enrol ROSTER.csv",
+		Short: "Enrol the people of a resident register, encrypted one by one",
+		Long: `Reads a register in the shape that "hufu roster" writes. Bad rows are reported with line and column and
+left out; the rest are enrolled. Enrolling the same file again changes nothing.`,
+		Example: "  hufu issuer enrol roster.csv --as agency",
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				lines, err := countLines(args[0])
+				if err != nil {
+					return err
+				}
+				add, done := a.progress("rows", lines)
+				before := 0
+				report, err := s.Enrol(c.Context(), f, func(rows int) { add(rows - before); before = rows })
+				done()
+				if err != nil {
+					return err
+				}
+				return a.emitEnrolled(args[0], &report)
+			})
+		},
+	}
+	return issuerFlags(c, &node, &as)
+}
+
+// errRejected ends an enrolment that left rows out.
+var errRejected = errors.New("rows were rejected")
+
+func (a *app) emitEnrolled(file string, r *issuer.Report) error {
+	err := a.emit(r, func(w io.Writer) {
+		for _, bad := range r.Rejected {
+			fmt.Fprintf(w, "%s:%s\n", file, strings.TrimPrefix(bad.Error(), "line "))
+		}
+		fmt.Fprintf(w, "%d enrolled, %d updated, %d unchanged, %d rejected\n", r.Enrolled, r.Updated, r.Unchanged, len(r.Rejected))
+	})
+	if err == nil && len(r.Rejected) > 0 {
+		return silentError{errRejected}
+	}
+	return err
+}
+
+func countLines(path string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n := 0
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		n++
+	}
+	return n, nil // a line too long for the scanner only shortens the progress bar
+}
+
+func (a *app) issuerNonceCmd() *cobra.Command {
+	var node, as string
+	c := &cobra.Command{
+		Use:     "nonce",
+		Short:   "Give a nonce that a wallet proves its keys under, good once and for five minutes",
+		Example: "  hufu issuer nonce --as agency",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				n, err := s.Nonce()
+				if err != nil {
+					return err
+				}
+				return a.emit(oid4vci.NonceResponse{Nonce: n}, func(w io.Writer) { fmt.Fprintln(w, n) })
+			})
+		},
+	}
+	return issuerFlags(c, &node, &as)
+}
+
+// proofsFile is what "hufu wallet keygen" writes and the issuer reads.
+type proofsFile struct {
+	Proofs oid4vci.Proofs `json:"proofs"`
+}
+
+func (a *app) issuerIssueCmd() *cobra.Command {
+	var node, as, person, proofs string
+	var types []string
+	c := &cobra.Command{
+		Use:   "issue --person NUMBER --proofs FILE",
+		Short: "Issue copies of credentials to the keys that a wallet has proven",
+		Long: `Issues one copy of each credential the person is entitled to for every key in the proofs file, each with
+salts and a status entry of its own, and prints them for the wallet to accept. That whoever brought the
+proofs is the person is for the office that runs this command to know.`,
+		Example: `  hufu wallet keygen --copies 8 --audience did:hufu:... --nonce $(hufu issuer nonce) --home alice > proofs.json
+  hufu issuer issue --person 99... --proofs proofs.json --as agency > credentials.json
+  hufu wallet accept credentials.json --home alice`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var in proofsFile
+			if err := readJSON(proofs, &in); err != nil {
+				return err
+			}
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				issued, err := s.Issue(c.Context(), s.Ref(person), issuer.IssueRequest{Types: types, Proofs: in.Proofs.JWT})
+				if err != nil {
+					return err
+				}
+				var all []string
+				for _, i := range issued {
+					all = append(all, i.Copies...)
+				}
+				// The credentials are the output in either form: they are for a program to read.
+				enc := json.NewEncoder(a.out)
+				enc.SetIndent("", "  ")
+				return enc.Encode(oid4vci.NewCredentialResponse(all))
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&person, "person", "", "resident number of the person")
+	f.StringVar(&proofs, "proofs", "", "the wallet's key proofs, as hufu wallet keygen writes them")
+	f.StringArrayVar(&types, "type", nil, "credential type; default: all that the person is entitled to")
+	_ = c.MarkFlagRequired("person")
+	_ = c.MarkFlagRequired("proofs")
+	return issuerFlags(c, &node, &as)
+}
+
+func (a *app) issuerStatusCmd() *cobra.Command {
+	var node, as, set, reason string
+	var people []string
+	c := &cobra.Command{
+		Use:   "status --person NUMBER --set valid|suspended|revoked",
+		Short: "Suspend, revoke or reinstate everything that people hold, in one batch",
+		Long:  "Sets the status of every copy the people hold. A suspension can be lifted; a revocation is final.",
+		Example: `  hufu issuer status --person 99...X --set suspended --reason requested
+  hufu issuer status --person 99...X --person 99...3 --set revoked --reason key-compromise`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			status, ok := map[string]hufu.Status{"valid": hufu.StatusValid, "suspended": hufu.StatusSuspended, "revoked": hufu.StatusRevoked}[set]
+			if !ok {
+				return usagef("--set must be valid, suspended or revoked")
+			}
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				req := issuer.StatusRequest{Status: status, Reason: reason}
+				for _, p := range people {
+					req.People = append(req.People, s.Ref(p))
+				}
+				result, err := s.SetStatus(c.Context(), req)
+				if err != nil {
+					return err
+				}
+				return a.emit(result, func(w io.Writer) {
+					fmt.Fprintf(w, "%d status entries are %s", result.Entries, status)
+					if n := len(result.Receipts); n > 0 {
+						fmt.Fprintf(w, " since block %d", result.Receipts[n-1].Height)
+					}
+					fmt.Fprintln(w)
+				})
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&people, "person", nil, "resident number; repeat for several")
+	f.StringVar(&set, "set", "", "valid, suspended or revoked")
+	f.StringVar(&reason, "reason", tx.ReasonUnspecified, "reason code: superseded, key-compromise, cessation, error, fraud, requested or unspecified")
+	_ = c.MarkFlagRequired("person")
+	_ = c.MarkFlagRequired("set")
+	return issuerFlags(c, &node, &as)
+}
+
+func (a *app) issuerAccessCmd() *cobra.Command {
+	var node, as, person string
+	c := &cobra.Command{
+		Use:     "access --person NUMBER",
+		Short:   "List when and for what purpose a person's file was read",
+		Example: "  hufu issuer access --person 99...X",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				list, err := s.Accesses(c.Context(), s.Ref(person))
+				if err != nil {
+					return err
+				}
+				return a.emit(list, func(w io.Writer) {
+					for _, x := range list {
+						fmt.Fprintf(w, "%s  %s\n", x.Time.Format(time.RFC3339), x.Purpose)
+					}
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&person, "person", "", "resident number of the person")
+	_ = c.MarkFlagRequired("person")
+	return issuerFlags(c, &node, &as)
+}
+
+func (a *app) issuerEraseCmd() *cobra.Command {
+	var node, as, person string
+	var yes bool
+	c := &cobra.Command{
+		Use:     "erase --person NUMBER --yes",
+		Short:   "Revoke what a person holds and destroy the key of their file",
+		Example: "  hufu issuer erase --person 99...X --yes",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !yes {
+				return usagef("this cannot be undone: say --yes if you mean it")
+			}
+			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
+				if err := s.Erase(c.Context(), s.Ref(person), tx.ReasonRequested); err != nil {
+					return err
+				}
+				return a.emit(map[string]bool{"erased": true}, func(w io.Writer) { fmt.Fprintln(w, "the person's file is erased") })
+			})
+		},
+	}
+	c.Flags().StringVar(&person, "person", "", "resident number of the person")
+	c.Flags().BoolVar(&yes, "yes", false, "confirm")
+	_ = c.MarkFlagRequired("person")
+	return issuerFlags(c, &node, &as)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what every command shares: the streams and the flags of the root command.
+type app struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+
+	json           bool
+	home           string
+	passphraseFile string
+	keyFile        string
+}
+
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "hufu",
+		Short: "An identity network: prove who you are once, enter wherever the contracts allow",
+		Long: `Hufu is an identity network. Organisations run a ledger together, accredited agencies issue
+credentials, people hold them in a wallet, and services publish access contracts that say who may
+enter. Everything trust rests on is on the ledger and can be checked by anybody; nothing about a
+person is.
+
+See all of it at work:   hufu demo
+Run a network of one:    hufu up --home ./net`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          usageArgs(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.CompletionOptions.HiddenDefaultCmd = true
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := c.PersistentFlags()
+	f.BoolVar(&a.json, "json", false, "print one JSON document instead of text")
+	f.StringVar(&a.home, "home", defaultHome(), "directory of keys, databases and settings")
+	f.StringVar(&a.passphraseFile, "passphrase-file", "", "read the key store's passphrase from this file (first line; /dev/fd/N works)")
+	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase")
+	c.AddCommand(
+		a.demoCmd(), a.upCmd(), a.benchCmd(), a.rosterCmd(),
+		a.didCmd(), a.govCmd(), a.trustCmd(),
+		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
+		a.verifyCmd(), a.auditCmd(), a.versionCmd(),
+	)
+	return c
+}
+
+// defaultHome is $HUFU_HOME, else ~/.hufu, else ./hufu where there is no home directory.
+func defaultHome() string {
+	if h := os.Getenv("HUFU_HOME"); h != "" {
+		return h
+	}
+	if h, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(h, ".hufu")
+	}
+	return "hufu"
+}
+
+// group makes a command that only holds others.
+func group(use, short, example string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(children...)
+	return c
+}

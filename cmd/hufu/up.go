@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/node"
+)
+
+// founderName is the identity of the member that a new home makes.
+const founderName = "member"
+
+// upOptions are the flags of "hufu up".
+type upOptions struct {
+	network, listen, rpc string
+	verbose              bool
+}
+
+func (a *app) upCmd() *cobra.Command {
+	var o upOptions
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run a network of one: validator, issuer and gate in one process",
+		Long: `Runs the node of --home, and with it the services of the identities whose keys are there: status lists
+of an issuer (a verification method called "issuing") and gates (one called "gate"). A home that does
+not exist yet is made: keys, one founding member called "member", and a network with this one validator.
+
+HTTP on --listen: /healthz /readyz /metrics /1.0/identifiers/{did} /statuslists/{did}/{n} /gates/{name}/gate/...
+The node's RPC, for clients and auditors, on --rpc. Both on loopback only.`,
+		Example: "  hufu up --home ./net --network hufu-dev",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !hufu.Network(o.network).Valid() {
+				return usagef("--network: a name has 1 to %d characters of a-z, 0-9 and -", hufu.MaxNetworkLen)
+			}
+			h, err := a.openOrFound(hufu.Network(o.network), c.Flags().Changed("network"))
+			if err != nil {
+				return err
+			}
+			return a.up(c.Context(), h, &o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the HTTP interface")
+	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC")
+	f.BoolVar(&o.verbose, "verbose", false, "log what the engine does")
+	return c
+}
+
+// openOrFound opens --home, or makes it and founds a network of one.
+func (a *app) openOrFound(network hufu.Network, named bool) (*home.Home, error) {
+	if home.Exists(a.home) {
+		h, err := a.openHome()
+		if err == nil && named && h.Network() != network {
+			return nil, fmt.Errorf("%w: it is of %s, and %s was asked for", node.ErrWrongNetwork, h.Network(), network)
+		}
+		return h, err
+	}
+	u, err := a.unlock(true)
+	if err != nil {
+		return nil, err
+	}
+	h, err := home.Create(a.home, u, network)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := h.Found(rand.Reader, home.DefaultParams(), home.Founder{Identity: founderName, Name: "Founding member", Power: 10})
+	if err != nil {
+		return nil, err
+	}
+	genesis, err := node.NewGenesis(doc, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return h, h.SetGenesis(genesis)
+}
+
+func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
+	genesis, err := h.Genesis()
+	if err != nil {
+		return err
+	}
+	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
+		return err
+	}
+	listener, err := server.Listen(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // again, when serving has closed it
+	validator, p2p, err := h.NodeSigners()
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(ctx, node.Config{
+		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: o.rpc, Log: a.logger(o.verbose),
+	}, node.Keys{Validator: validator, Node: p2p})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Stop()) }()
+	c, err := dial(n.URL(), genesis)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	url := "http://" + listener.Addr().String()
+	if err := h.SetRunning(&home.Running{PID: os.Getpid(), Listen: url, Node: n.URL()}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
+	parts, closeParts, err := a.parts(ctx, h, c, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeParts()) }()
+	if err := a.emit(map[string]any{"network": h.Network(), "listen": url, "node": n.URL(), "home": a.home}, func(w io.Writer) {
+		fmt.Fprintf(w, "network %s is up\n  HTTP %s\n  node %s\n  home %s\n", h.Network(), url, n.URL(), a.home)
+	}); err != nil {
+		return err
+	}
+	return serveUntil(ctx, n, func(ctx context.Context) error { return server.Serve(ctx, listener, server.Routes(parts)) })
+}
+
+// serveUntil serves until ctx ends or the node can no longer go on.
+func serveUntil(ctx context.Context, n *node.Node, serve func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-n.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return errors.Join(serve(ctx), n.Err())
+}
+
+// parts opens the services of the roles that this home has keys for.
+func (a *app) parts(ctx context.Context, h *home.Home, c *client.Client, url string) (server.Parts, func() error, error) {
+	p := server.Parts{Ledger: c, Metrics: newMetrics(c), Gates: map[string]http.Handler{}}
+	var closers []func() error
+	closeAll := func() error {
+		var err error
+		for _, f := range closers {
+			err = errors.Join(err, f())
+		}
+		return err
+	}
+	s := &session{c, h}
+	for _, name := range h.With(home.GateMethod) {
+		g, done, err := a.openGate(ctx, s, name, url+"/gates/"+name+"/gate/response")
+		if err != nil {
+			return p, nil, errors.Join(err, closeAll())
+		}
+		closers = append(closers, done)
+		p.Gates[name] = g.Handler()
+	}
+	if names := h.With(home.IssuingMethod); len(names) > 0 {
+		i, err := a.openIssuer(ctx, s, names[0])
+		if err != nil {
+			return p, nil, errors.Join(err, closeAll())
+		}
+		closers = append(closers, i.Close)
+		p.Issuer = i.Handler()
+	}
+	return p, closeAll, nil
+}
+
+// newMetrics is what /metrics serves: the process, and the ledger as the node shows it.
+func newMetrics(c *client.Client) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	head := func(value func(hufu.AsOf) float64) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			h, err := c.Head(ctx)
+			if err != nil {
+				return -1
+			}
+			return value(h)
+		}
+	}
+	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_height", Help: "Height of the newest verified state; -1 when there is none."},
+			head(func(h hufu.AsOf) float64 { return float64(h.Height) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_staleness_seconds", Help: "Age of the newest verified state; -1 when there is none."},
+			head(func(h hufu.AsOf) float64 { return time.Since(h.Time).Seconds() })),
+	)
+	return r
+}
+
+func (a *app) logger(verbose bool) *slog.Logger {
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// homeFile is a path that may be given relative to --home.
+func (a *app) homeFile(path, fallback string) string {
+	if path == "" {
+		return filepath.Join(a.home, fallback)
+	}
+	return path
+}

@@ -1,0 +1,161 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/examples"
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/issuer"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/roster"
+)
+
+// Fragments of agencies' signing keys. The retired one is ended before the attacks, and then used by
+// a thief.
+const retiredMethod = "issuing-retired"
+
+func issuing(fragment string) home.MethodSpec {
+	return home.MethodSpec{Fragment: fragment, Suite: keys.P256, Purposes: tx.PurposeAssertion}
+}
+
+func (s *story) accreditAgency(ctx context.Context) error {
+	s.chapterf("The members publish credential types and accredit an agency, by vote")
+	for _, name := range []string{"resident-id", "guardianship"} {
+		raw, err := examples.Files.ReadFile("types/" + name + ".json")
+		if err != nil {
+			return err
+		}
+		var t tx.TrustType
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return err
+		}
+		r, err := s.members[0].Submit(ctx, &t, nil)
+		if err != nil {
+			return err
+		}
+		s.row(t.VCT, "published in block %d, assurance %s", r.Height, t.Assurance)
+	}
+	var err error
+	if s.agency, err = s.identity(ctx, "agency", issuing(home.IssuingMethod), issuing(retiredMethod)); err != nil {
+		return err
+	}
+	proposal, height, err := s.accredit(ctx, s.agency)
+	if err != nil {
+		return err
+	}
+	s.row("agency", "%s", s.agency.DID())
+	s.factf("proposal %s: two of three members agreed, in force since block %d", short(proposal), height)
+	return nil
+}
+
+// accredit has two of the three members agree that an agency may issue both types.
+func (s *story) accredit(ctx context.Context, agency *home.Actor) (hufu.Digest, hufu.Height, error) {
+	now := time.Now()
+	grant := tx.Grant{
+		Types:     []string{issuer.TypeGuardianship, issuer.TypeResidentID},
+		NotBefore: now.Add(-time.Minute).Unix(), NotAfter: now.AddDate(2, 0, 0).Unix(),
+	}
+	return s.decide(ctx, "Accredit an agency", tx.Action{Accredit: &tx.TrustAccredit{Subject: agency.ID(), Grant: grant}})
+}
+
+// decide has the first member propose and the second agree, which two thirds of three are.
+func (s *story) decide(ctx context.Context, title string, action tx.Action) (hufu.Digest, hufu.Height, error) {
+	p, err := s.members[0].Submit(ctx, &tx.GovPropose{Title: title, Actions: []tx.Action{action}}, nil)
+	if err != nil {
+		return hufu.Digest{}, 0, err
+	}
+	v, err := s.members[1].Submit(ctx, &tx.GovVote{Proposal: p.TxID, Approve: true}, nil)
+	return p.TxID, v.Height, err
+}
+
+func (s *story) enrolPeople(ctx context.Context) error {
+	s.chapterf("The agency enrols its register of %d people", s.People)
+	path := filepath.Join(s.Dir, "roster.csv")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var list []roster.Person
+	if err := roster.Write(f, func(yield func(roster.Person) bool) {
+		for p := range roster.Generate(s.People, s.Seed, s.today) {
+			list = append(list, p)
+			if !yield(p) {
+				return
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return err
+	}
+	if err := s.openIssuer(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	report, err := s.issuer.Enrol(ctx, f, nil)
+	if err != nil {
+		return err
+	}
+	if report.Enrolled != s.People || len(report.Rejected) != 0 {
+		return fmt.Errorf("demo: %d of %d people were enrolled, %d rows were rejected", report.Enrolled, s.People, len(report.Rejected))
+	}
+	s.people = make([]person, len(list))
+	minors := 0
+	for i := range list {
+		s.people[i].Person = list[i]
+		if list[i].BirthDate.AgeOn(s.today) < roster.AdultAge {
+			minors++
+		}
+	}
+	s.report.People = report.Enrolled
+	s.factf("%d adults and %d minors, each file under a key of its own, in %.0f ms", s.People-minors, minors, milliseconds(time.Since(began)))
+	return nil
+}
+
+func (s *story) openIssuer(ctx context.Context) error {
+	signer, err := s.home.MethodSigner("agency", home.IssuingMethod)
+	if err != nil {
+		return err
+	}
+	master, err := s.home.PeopleKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	since, err := s.since(ctx, s.agency.ID())
+	if err != nil {
+		return err
+	}
+	s.issuer, err = issuer.Open(ctx, issuer.Config{
+		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
+		StorePath: s.home.Path(home.IssuerFile), Ledger: s.ledger,
+		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
+		StatusBase: "http://" + s.process.listen, Zone: time.Local, Since: since,
+	})
+	return err
+}
+
+// since is when an identifier came to be, by the ledger's clock.
+func (s *story) since(ctx context.Context, id hufu.ID) (at time.Time, err error) {
+	err = s.ledger.Read(ctx, func(v client.View) error {
+		rec, err := did.Get(v, id)
+		if err == nil && rec != nil {
+			at = time.Unix(rec.CreatedTime, 0)
+		}
+		return err
+	})
+	return at, err
+}
+
+func short(d hufu.Digest) string { return d.String()[:12] + "…" }

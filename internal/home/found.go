@@ -1,0 +1,110 @@
+package home
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/state/machine"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// DefaultQuota is what a member may write or sponsor in an epoch, in weighted bytes: some three million
+// identifiers an hour, which no honest member reaches and no flood exceeds.
+const DefaultQuota = 1 << 30
+
+// DefaultParams are the parameters of a new network: quotas by the hour, a week to vote, two thirds of
+// the members to decide.
+func DefaultParams() tx.Params {
+	return tx.Params{EpochSeconds: 3600, VotingSeconds: 7 * 86400, ThresholdNum: 2, ThresholdDen: 3}
+}
+
+// Names of the keys that a node needs beside the identities.
+const (
+	validatorKey = "node/validator" // signs votes
+	nodeKey      = "node/p2p"       // authenticates connections to other nodes
+	peopleKey    = "issuer/people"  // seals the keys of the people's file
+)
+
+// Founder is one founding member to be.
+type Founder struct {
+	Identity  string // its name in this home
+	Name      string // its name on the record
+	Power     uint64 // voting power; 0: it runs no validator
+	OpenQuota uint64
+}
+
+// Found makes the keys of a node and of the founding members, and writes down what the network starts
+// from. Members that hold their keys elsewhere are admitted by vote later.
+func (h *Home) Found(rand io.Reader, params tx.Params, founders ...Founder) (*machine.GenesisDoc, error) {
+	g := &machine.GenesisDoc{Network: h.Network(), Params: params}
+	for i, f := range founders {
+		_, inception, err := h.NewIdentity(rand, f.Identity, keys.Ed25519)
+		if err != nil {
+			return nil, err
+		}
+		m := machine.Founder{Name: f.Name, Inception: *inception, Power: f.Power, Quota: DefaultQuota, OpenQuota: f.OpenQuota}
+		if f.Power > 0 {
+			if i > 0 {
+				return nil, errors.New("home: one home runs one validator, of its first founder")
+			}
+			v, err := h.keys.Generate(rand, validatorKey, keys.Ed25519)
+			if err != nil {
+				return nil, err
+			}
+			m.ValidatorKey = v.Public().Raw()
+		}
+		g.Members = append(g.Members, m)
+	}
+	if _, err := h.keys.Generate(rand, nodeKey, keys.Ed25519); err != nil {
+		return nil, err
+	}
+	return g, g.Validate()
+}
+
+// NodeSigners are the keys of the node: of its validator and of its connections.
+func (h *Home) NodeSigners() (validator, p2p keys.Signer, err error) {
+	if validator, err = h.keys.Signer(validatorKey); err != nil {
+		return nil, nil, err
+	}
+	p2p, err = h.keys.Signer(nodeKey)
+	return validator, p2p, err
+}
+
+// PeopleKey is the key that seals the people's file, made when there is none.
+func (h *Home) PeopleKey(rand io.Reader) ([32]byte, error) {
+	if k, err := h.keys.DataKey(peopleKey); err == nil {
+		return k, nil
+	}
+	return h.keys.GenerateDataKey(rand, peopleKey)
+}
+
+// Fragments of the verification methods by which a home's roles sign. Which identities have one says
+// which roles the home can serve.
+const (
+	IssuingMethod = "issuing"
+	GateMethod    = "gate"
+)
+
+// With lists the identities that have a key under a fragment.
+func (h *Home) With(fragment string) []string {
+	var out []string
+	for _, name := range h.Identities() {
+		if _, err := h.MethodSigner(name, fragment); err == nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// SetGenesis keeps the network's genesis, which clients trust. It refuses to replace another one.
+func (h *Home) SetGenesis(genesis []byte) error {
+	if old, err := h.Genesis(); err == nil {
+		if !bytes.Equal(old, genesis) {
+			return errors.New("home: it has another genesis already")
+		}
+		return nil
+	}
+	return writeFile(h.Path(GenesisFile), genesis)
+}

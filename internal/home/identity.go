@@ -1,0 +1,188 @@
+package home
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// ErrNoIdentity is wrapped when a name stands for no identifier of this home.
+var ErrNoIdentity = errors.New("home: no identity of that name")
+
+// MethodSpec asks for one verification method beside the control keys.
+type MethodSpec struct {
+	Fragment string
+	Suite    *keys.Suite
+	Purposes uint8 // bits of package tx
+}
+
+// saltLen is the length of an inception's salt, which makes identifiers unguessable.
+const saltLen = 16
+
+// maxNameLen leaves room for key names below an identity's.
+const maxNameLen = 64
+
+func checkName(name string) error {
+	if name == "" || len(name) > maxNameLen || strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	}) {
+		return fmt.Errorf("home: an identity's name has 1 to %d characters of a-z, 0-9 and -._", maxNameLen)
+	}
+	return nil
+}
+
+func controlKey(name string, n int) string { return fmt.Sprintf("%s/control/%d", name, n) }
+func methodKey(name, fragment string) string {
+	return name + "/method/" + fragment
+}
+
+// NewIdentity makes the keys of a new identifier (one control key, the next one, and one for each
+// method), keeps them under name and returns the inception event to be put on the ledger. When the
+// name is taken and its inception was made before, that is returned again, so that a submission which
+// failed can be repeated.
+func (h *Home) NewIdentity(rand io.Reader, name string, control *keys.Suite, methods ...MethodSpec) (hufu.DID, *tx.DIDCreate, error) {
+	if err := checkName(name); err != nil {
+		return "", nil, err
+	}
+	if e, ok := h.book[name]; ok {
+		return e.DID, e.Inception, nil
+	}
+	fresh := map[string]keys.Signer{}
+	generate := func(keyName string, s *keys.Suite) (keys.PublicKey, error) {
+		k, err := s.Generate(rand)
+		if err != nil {
+			return keys.PublicKey{}, err
+		}
+		fresh[keyName] = k
+		return k.Public(), nil
+	}
+	first, err := generate(controlKey(name, 0), control)
+	if err != nil {
+		return "", nil, err
+	}
+	next, err := generate(controlKey(name, 1), control)
+	if err != nil {
+		return "", nil, err
+	}
+	inception := &tx.DIDCreate{
+		Keys: [][]byte{first.Multikey()}, Threshold: 1,
+		Next: []hufu.Digest{next.Digest()}, NextThreshold: 1,
+		Salt: make([]byte, saltLen),
+	}
+	if _, err := io.ReadFull(rand, inception.Salt); err != nil {
+		return "", nil, err
+	}
+	for _, m := range methods {
+		pub, err := generate(methodKey(name, m.Fragment), m.Suite)
+		if err != nil {
+			return "", nil, err
+		}
+		inception.Methods = append(inception.Methods, tx.Method{Fragment: m.Fragment, Key: pub.Multikey(), Purposes: m.Purposes})
+	}
+	if err := inception.Validate(); err != nil {
+		return "", nil, err
+	}
+	id := tx.InceptionID(h.Network(), inception)
+	if err := h.keys.Put(fresh); err != nil {
+		return "", nil, err
+	}
+	e := entry{DID: id.DID(h.Network()), Inception: inception}
+	return e.DID, inception, h.saveBook(name, e)
+}
+
+// Identity is the identifier that name stands for.
+func (h *Home) Identity(name string) (hufu.DID, error) {
+	e, ok := h.book[name]
+	if !ok {
+		return "", fmt.Errorf("%w: %q (this home has: %s)", ErrNoIdentity, name, strings.Join(h.Identities(), ", "))
+	}
+	return e.DID, nil
+}
+
+// Resolve turns a name of this home, or a DID as it stands, into a DID.
+func (h *Home) Resolve(nameOrDID string) (hufu.DID, error) {
+	if strings.HasPrefix(nameOrDID, "did:") {
+		d := hufu.DID(nameOrDID)
+		_, _, err := d.Parse()
+		return d, err
+	}
+	return h.Identity(nameOrDID)
+}
+
+// Identities lists the names in order.
+func (h *Home) Identities() []string {
+	names := make([]string, 0, len(h.book))
+	for n := range h.book {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// MethodSigner is the private key of one of name's verification methods.
+func (h *Home) MethodSigner(name, fragment string) (keys.Signer, error) {
+	return h.keys.Signer(methodKey(name, fragment))
+}
+
+// entry is what the book says of one name.
+type entry struct {
+	DID       hufu.DID      `json:"did"`
+	Inception *tx.DIDCreate `json:"inception"`
+}
+
+const bookFile = "identities.json"
+
+func (h *Home) loadBook() error {
+	raw, err := os.ReadFile(filepath.Join(h.dir, bookFile))
+	if errors.Is(err, os.ErrNotExist) {
+		h.book = map[string]entry{}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	if err := json.Unmarshal(raw, &h.book); err != nil {
+		return fmt.Errorf("home: %s does not read: %w", bookFile, err)
+	}
+	return nil
+}
+
+func (h *Home) saveBook(name string, e entry) error {
+	h.book[name] = e
+	raw, err := json.MarshalIndent(h.book, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(h.dir, bookFile), append(raw, '\n')); err != nil {
+		delete(h.book, name)
+		return err
+	}
+	return nil
+}
+
+// writeFile replaces a file as a whole or leaves it as it was.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	defer os.Remove(f.Name()) // gone already when all went well
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	return nil
+}
