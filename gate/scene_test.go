@@ -2,6 +2,8 @@ package gate_test
 
 import (
 	"context"
+	"encoding/base64"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -198,3 +200,14 @@ func tamper(token oid4vp.VPToken, change func(string) string) oid4vp.VPToken {
 }
 
 func withoutBinding(p string) string { return p[:strings.LastIndexByte(p, '~')+1] }
+
+func readFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// decodeLoose reads base64url inside other bytes.
+func decodeLoose(s string) ([]byte, error) {
+	end := 0
+	for end < len(s) && strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", s[end]) >= 0 {
+		end++
+	}
+	return base64.RawURLEncoding.DecodeString(s[:end])
+}

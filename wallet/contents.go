@@ -1,0 +1,107 @@
+package wallet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/keys"
+)
+
+// contents is everything a wallet holds, as it is saved.
+type contents struct {
+	Version uint64     `cbor:"1,keyasint"`
+	Keys    []heldKey  `cbor:"2,keyasint"`
+	Copies  []heldCopy `cbor:"3,keyasint"`
+	Log     []logged   `cbor:"4,keyasint"`
+}
+
+const contentsVersion = 1
+
+// heldKey is one holder key. Its place in contents.Keys is its number for good.
+type heldKey struct {
+	Suite  string `cbor:"1,keyasint"`
+	Secret []byte `cbor:"2,keyasint"`
+	Gate   string `cbor:"3,keyasint,omitempty"` // the one gate that has seen it
+
+	signer keys.Signer
+}
+
+// heldCopy is one copy of a credential. Copies of one batch say the same and have the same kind.
+type heldCopy struct {
+	Credential string      `cbor:"1,keyasint,omitempty"` // forgotten when it was shown
+	Key        uint64      `cbor:"2,keyasint"`           // number of the key it is bound to
+	Type       string      `cbor:"3,keyasint"`
+	Issuer     string      `cbor:"4,keyasint"`
+	Expires    int64       `cbor:"5,keyasint"` // unix seconds; 0: never
+	Kind       hufu.Digest `cbor:"6,keyasint"` // of what it says, see kindOf
+	Shown      bool        `cbor:"7,keyasint,omitempty"`
+}
+
+// logged is one request and what came of it.
+type logged struct {
+	Time     int64   `cbor:"1,keyasint"`
+	Gate     string  `cbor:"2,keyasint,omitempty"`
+	Contract string  `cbor:"3,keyasint,omitempty"`
+	Version  uint64  `cbor:"4,keyasint,omitempty"`
+	Nonce    string  `cbor:"5,keyasint,omitempty"`
+	State    string  `cbor:"6,keyasint,omitempty"`
+	Refused  string  `cbor:"7,keyasint,omitempty"` // the rule by which the wallet did not answer
+	Shown    []shown `cbor:"8,keyasint,omitempty"` // in the order of the contract's queries
+	Receipt  string  `cbor:"9,keyasint,omitempty"`
+}
+
+type shown struct {
+	Query        string   `cbor:"1,keyasint"`
+	Type         string   `cbor:"2,keyasint"`
+	Claims       []string `cbor:"3,keyasint"` // names of what was disclosed
+	Presentation string   `cbor:"4,keyasint"`
+}
+
+func decode(raw []byte) (*contents, error) {
+	c := &contents{Version: contentsVersion}
+	if raw == nil {
+		return c, nil
+	}
+	if err := encoding.Unmarshal(raw, c); err != nil {
+		return nil, fmt.Errorf("wallet: contents: %w", err)
+	}
+	if c.Version != contentsVersion {
+		return nil, fmt.Errorf("wallet: contents have version %d, which is not known", c.Version)
+	}
+	for i := range c.Keys {
+		k := &c.Keys[i]
+		suite, err := keys.SuiteByName(k.Suite)
+		if err != nil {
+			return nil, fmt.Errorf("wallet: key %d: %w", i, err)
+		}
+		if k.signer, err = suite.Load(k.Secret); err != nil {
+			return nil, fmt.Errorf("wallet: key %d: %w", i, err)
+		}
+	}
+	for i := range c.Copies {
+		if c.Copies[i].Key >= uint64(len(c.Keys)) {
+			return nil, fmt.Errorf("wallet: copy %d is bound to no key of the wallet", i)
+		}
+	}
+	return c, nil
+}
+
+// usable reports whether a copy may be shown to a gate at a time.
+func (c *contents) usable(i int, gate hufu.DID, now time.Time) bool {
+	h := &c.Copies[i]
+	seenBy := c.Keys[h.Key].Gate
+	return !h.Shown && (h.Expires == 0 || now.Unix() < h.Expires) && (seenBy == "" || seenBy == string(gate))
+}
+
+// left counts the copies of a kind that a gate never met could still be shown.
+func (c *contents) left(kind hufu.Digest, now time.Time) int {
+	n := 0
+	for i := range c.Copies {
+		if c.Copies[i].Kind == kind && c.usable(i, "", now) {
+			n++
+		}
+	}
+	return n
+}

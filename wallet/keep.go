@@ -1,0 +1,53 @@
+package wallet
+
+import (
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/receipt"
+)
+
+// Keep checks the receipt that came for the answer with this state, and keeps it: it must be signed by
+// the key that the gate had on the ledger, and be about this request and about what was shown.
+func (w *Wallet) Keep(v client.View, state, token string) (*receipt.Receipt, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := -1
+	for i := range w.held.Log {
+		if l := &w.held.Log[i]; l.State == state && l.Refused == "" {
+			at = i
+		}
+	}
+	if at < 0 {
+		return nil, hufu.Refuse(RuleUnasked, "the wallet answered no request with this state")
+	}
+	l := w.held.Log[at]
+	s, err := receipt.Parse(token)
+	if err != nil {
+		return nil, err
+	}
+	if string(s.Gate) != l.Gate {
+		return nil, hufu.Refuse(receipt.RuleSignature, "the receipt is another gate's")
+	}
+	key, err := keyAt(v, s.Gate, s.KeyID, tx.PurposeAssertion, s.Time.Unix(), RuleUnknownGate)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Verify(key); err != nil {
+		return nil, err
+	}
+	presentations := make([]string, len(l.Shown))
+	for i := range l.Shown {
+		presentations[i] = l.Shown[i].Presentation
+	}
+	if err := s.Answers(l.Nonce, presentations); err != nil {
+		return nil, err
+	}
+	if l.Receipt == "" {
+		err = w.change(func(c *contents) error {
+			c.Log[at].Receipt = token
+			return nil
+		})
+	}
+	return &s.Receipt, err
+}

@@ -1,0 +1,88 @@
+package wallet
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hufu-id/hufu"
+)
+
+// Stock is what a wallet holds of one credential.
+type Stock struct {
+	Type    string
+	Issuer  hufu.DID
+	Expires time.Time // zero: never
+	Copies  int       // ever received
+	Left    int       // that can still be shown to a gate never met
+}
+
+// Low reports whether the credential should be fetched anew soon.
+func (s Stock) Low() bool { return s.Left <= LowWater }
+
+// List describes the credentials held, in the order they came.
+func (w *Wallet) List() []Stock {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held.stock(w.Now(), nil)
+}
+
+// stock describes the kinds of credentials held, all or only some.
+func (c *contents) stock(now time.Time, only []hufu.Digest) []Stock {
+	var out []Stock
+	place := map[hufu.Digest]int{}
+	for i := range c.Copies {
+		h := &c.Copies[i]
+		if only != nil && !slices.Contains(only, h.Kind) {
+			continue
+		}
+		n, ok := place[h.Kind]
+		if !ok {
+			n = len(out)
+			place[h.Kind] = n
+			s := Stock{Type: h.Type, Issuer: hufu.DID(h.Issuer), Left: c.left(h.Kind, now)}
+			if h.Expires != 0 {
+				s.Expires = time.Unix(h.Expires, 0).UTC()
+			}
+			out = append(out, s)
+		}
+		out[n].Copies++
+	}
+	return out
+}
+
+// Visit is one request and what came of it.
+type Visit struct {
+	Time     time.Time
+	Gate     hufu.DID // as the request said; not verified when Refused is about its signature
+	Contract string
+	Version  uint32
+	Nonce    string
+	Refused  hufu.Rule // why the wallet did not answer; empty when it did
+	Shown    []Shown
+	Receipt  string // the gate's receipt; empty when none came
+}
+
+// Shown is one credential that was shown.
+type Shown struct {
+	Query, Type  string
+	Claims       []string // what was disclosed, by name
+	Presentation string   // what the receipt commits to
+}
+
+// Log lists all requests, oldest first.
+func (w *Wallet) Log() []Visit {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]Visit, len(w.held.Log))
+	for i := range w.held.Log {
+		l := &w.held.Log[i]
+		out[i] = Visit{
+			Time: time.Unix(l.Time, 0).UTC(), Gate: hufu.DID(l.Gate), Contract: l.Contract, Version: uint32(l.Version),
+			Nonce: l.Nonce, Refused: hufu.Rule(l.Refused), Receipt: l.Receipt,
+		}
+		for _, s := range l.Shown {
+			out[i].Shown = append(out[i].Shown, Shown(s))
+		}
+	}
+	return out
+}
