@@ -196,8 +196,15 @@ func TestPasses(t *testing.T) {
 		approvals, members int
 		want               bool
 	}{
-		{2, 3, 1, 1, true}, {2, 3, 1, 2, false}, {2, 3, 2, 3, true}, {2, 3, 2, 4, false}, {2, 3, 3, 4, true},
-		{1, 1, 3, 4, false}, {1, 1, 4, 4, true}, {501, 1000, 1, 2, false}, {2, 3, 0, 0, false},
+		{2, 3, 1, 1, true},
+		{2, 3, 1, 2, false},
+		{2, 3, 2, 3, true},
+		{2, 3, 2, 4, false},
+		{2, 3, 3, 4, true},
+		{1, 1, 3, 4, false},
+		{1, 1, 4, 4, true},
+		{501, 1000, 1, 2, false},
+		{2, 3, 0, 0, false},
 	} {
 		p := tx.Params{ThresholdNum: c.num, ThresholdDen: c.den}
 		if gov.Passes(p, c.approvals, c.members) != c.want {
