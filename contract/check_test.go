@@ -191,6 +191,43 @@ func TestCheckSeveralTypesOfOneCredential(t *testing.T) {
 	}
 }
 
+func TestCheckClaimsOfUnknownKinds(t *testing.T) {
+	c, err := Parse([]byte(door))
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := Check(c, func(vct string) (*Type, error) {
+		typ, err := doorTypes(vct)
+		typ.Claims[len(typ.Claims)-2].Type = "float"
+		return typ, err
+	})
+	if err != nil || len(problems) != 1 || problems[0].Rule != RuleMismatch {
+		t.Fatal(problems, err)
+	}
+}
+
+func TestHints(t *testing.T) {
+	for condition, hint := range map[string]string{
+		`context has q && context.q.d == "2000-01-01"`: `write a date as datetime("2006-01-02")`,
+		`context.q.d == context.now`:                   `write context has q && … before it`,
+		`context has q && context.q.l.contains("x")`:   `write context.q has l && … before it`,
+		`context has q.o && context.q.o["x-1"] == "y"`: `write context.q.o has "x-1" && … before it`,
+		`duration("x") == duration("1d")`:              `write for example duration("18d")`,
+		`context.p.unasked == "x"`:                     `add it to the query, or use what the query asks for`,
+		`context.p.o.zz`:                               `there are: b`,
+		`context.r == context.p`:                       `there are: now, p, q, staleness`,
+	} {
+		c, err := Parse([]byte(change(t, door, "{ context.p.o.b }", "{ "+condition+" }")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := Check(c, doorTypes)
+		if err != nil || len(problems) == 0 || problems[0].Hint != hint {
+			t.Errorf("%s: %+v %v", condition, problems, err)
+		}
+	}
+}
+
 func TestCheckPassesErrorsOn(t *testing.T) {
 	c, err := Parse([]byte(door))
 	if err != nil {

@@ -160,19 +160,41 @@ func TestDecidePolicies(t *testing.T) {
 	}
 }
 
-func TestClaimsBesideTheirOwnParent(t *testing.T) {
-	f := visitor(withP(func(c *Credential) {
+// ofType gives the first credential another set of claims in its type.
+func ofType(claims ...Claim) func(*Facts) {
+	return withP(func(c *Credential) {
 		typ := *c.Type
-		typ.Claims = append([]Claim{{Path: []string{"o"}, Type: TypeString}}, typ.Claims...)
+		typ.Claims = claims
 		c.Type = &typ
-	}))
-	if got := Decide(doorWith(t, aPolicy), f, noon); got.Decision != hufu.Allow {
-		t.Fatalf("what was not asked for is not looked at: %+v", got)
-	}
+	})
+}
+
+func TestTypesThatContradictThemselves(t *testing.T) {
 	whole := doorWith(t, `permit (principal, action, resource);`, `["o", "b"]`, `["o"]`)
-	if got := Decide(whole, f, noon); got.Rule != RuleFact {
-		t.Fatalf("%+v", got)
+	object, text := Claim{[]string{"o"}, TypeObject}, Claim{[]string{"o"}, TypeString}
+	below := Claim{[]string{"o", "b"}, TypeBool}
+	for name, tc := range map[string]struct {
+		change func(*Facts)
+		want   hufu.Rule
+	}{
+		"an object and its member":      {ofType(object, below), ""},
+		"a member and its object":       {ofType(below, object), ""},
+		"a claim twice":                 {ofType(below, below), RuleFact},
+		"text where an object is":       {ofType(object, text), RuleFact},
+		"a member of what is text":      {func(f *Facts) { ofType(below)(f); withClaim("o", "b")(f) }, RuleFact},
+		"an object that is text":        {func(f *Facts) { ofType(object)(f); withClaim("o", "b")(f) }, RuleFact},
+		"what was not asked for, twice": {ofType(Claim{[]string{"z"}, TypeInt}, Claim{[]string{"z"}, TypeString}), ""},
+	} {
+		if got := Decide(whole, visitor(tc.change), noon); got.Rule != tc.want {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
+}
+
+func TestMembersOfOneObjectStayTogether(t *testing.T) {
+	c := doorWith(t, `@id("y") permit (principal, action, resource) when { context.q has o.b && context.q.o has "x-1" && context.q.o.b };`)
+	f := visitor(withQ(map[string]any{"d": "2000-01-01", "o": map[string]any{"b": true, "x-1": "y"}}))
+	expect(t, Decide(c, f, noon), Result{Decision: hufu.Allow, Policies: []string{"y"}})
 }
 
 func TestDecideIsReproducibleAndConcurrent(t *testing.T) {
