@@ -32,7 +32,7 @@ func EndBlock(o *state.Overlay) ([]Validator, error) {
 func difference(old, now []Validator) []Validator {
 	var out []Validator
 	for len(old) > 0 || len(now) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(old) == 0:
 			order = 1

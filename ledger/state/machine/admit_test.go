@@ -171,7 +171,7 @@ func TestWithoutQuota(t *testing.T) {
 	_, err = c.admit(c.sign(p, inception(t, 9), b.ref(0)))
 	wantRule(t, err, gov.RuleNoQuota)
 	p.Sponsor = &a.id
-	last := machine.Admission{}
+	var last machine.Admission
 	for seed := byte(20); ; seed++ {
 		n := c.actor(seed)
 		q := n.payload()

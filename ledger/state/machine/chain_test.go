@@ -25,11 +25,10 @@ type chain struct {
 
 // actor holds the keys of an identifier: one of each turn, in turn of every suite.
 type actor struct {
-	c     *chain
-	seed  byte
-	turn  int
-	id    hufu.ID
-	extra []tx.SignerRef // further signatures
+	c    *chain
+	seed byte
+	turn int
+	id   hufu.ID
 }
 
 func params() tx.Params {
