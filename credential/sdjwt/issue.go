@@ -127,8 +127,9 @@ func issue(rand io.Reader, p IssueParams, copies []Copy) ([]string, error) {
 	}
 	random := bufio.NewReaderSize(rand, 1<<10) // salts are small, sources such as the kernel's slow to call
 	out := make([]string, len(copies))
+	b := builder{rand: random, decoys: p.Decoys}
 	for i, c := range copies {
-		b := builder{rand: random, decoys: p.Decoys}
+		b.reset()
 		payload, err := b.payload(plan, fixed, c)
 		if err != nil {
 			return nil, err
@@ -142,9 +143,7 @@ func issue(rand io.Reader, p IssueParams, copies []Copy) ([]string, error) {
 			return nil, fmt.Errorf("sdjwt: a credential of %d bytes with %d disclosures and %d digests; at most %d, %d and %d",
 				size, b.count, b.digests, MaxSize-keyBindingRoom, MaxDisclosures, MaxDigests)
 		}
-		raw := make([]byte, 0, size)
-		raw = append(append(append(raw, token...), '~'), b.disclosures...)
-		out[i] = string(raw)
+		out[i] = token + "~" + string(b.disclosures)
 	}
 	return out, nil
 }

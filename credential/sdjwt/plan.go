@@ -134,21 +134,29 @@ func (it *item) opening(b []byte) []byte {
 	return b
 }
 
-// builder makes one copy of a plan.
+// builder makes copies of a plan, one after the other in the same buffers.
 type builder struct {
 	rand        io.Reader
 	decoys      int
-	disclosures []byte // each followed by "~"
-	count       int    // disclosures
-	digests     int    // digests and decoys
+	out         []byte   // the payload
+	scratch     [][]byte // free buffers for disclosures being made, one inside the other
+	found       []digest // digests of the objects being written, one inside the other
+	disclosures []byte   // each followed by "~"
+	count       int      // disclosures
+	digests     int      // digests and decoys
 }
 
 type digest [digestLen]byte
 
-func (b *builder) payload(plan *container, fixed []byte, c Copy) ([]byte, error) {
-	out := make([]byte, 0, 1024)
-	out, err := b.object(append(out, '{'), plan)
-	if err != nil {
+func (b *builder) reset() {
+	b.disclosures, b.found = b.disclosures[:0], b.found[:0]
+	b.count, b.digests = 0, 0
+}
+
+// payload writes the payload, which is valid until the next one is written.
+func (b *builder) payload(plan *container, fixed []byte, c Copy) (out []byte, err error) {
+	defer func() { b.out = out }()
+	if out, err = b.object(append(b.out[:0], '{'), plan); err != nil {
 		return nil, err
 	}
 	if len(out) > 1 {
@@ -164,8 +172,7 @@ func (b *builder) payload(plan *container, fixed []byte, c Copy) ([]byte, error)
 // object writes an object's members without braces: the sorted digests, then the members in the
 // clear.
 func (b *builder) object(out []byte, c *container) ([]byte, error) {
-	digests := make([]digest, 0, len(c.items)+b.decoys)
-	start := len(out)
+	start, from := len(out), len(b.found)
 	for i := range c.items {
 		it := &c.items[i]
 		if it.selective {
@@ -173,7 +180,7 @@ func (b *builder) object(out []byte, c *container) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			digests = append(digests, d)
+			b.found = append(b.found, d)
 			continue
 		}
 		if len(out) > start {
@@ -184,13 +191,15 @@ func (b *builder) object(out []byte, c *container) ([]byte, error) {
 			return nil, err
 		}
 	}
-	for range b.padding(len(digests), len(c.items)) {
+	for range b.padding(len(b.found)-from, len(c.items)) {
 		d, err := b.decoy()
 		if err != nil {
 			return nil, err
 		}
-		digests = append(digests, d)
+		b.found = append(b.found, d)
 	}
+	digests := b.found[from:]
+	b.found = b.found[:from]
 	if len(digests) == 0 {
 		return out, nil
 	}
@@ -277,23 +286,37 @@ func (b *builder) disclose(it *item) (d digest, err error) {
 	var open [24]byte
 	copy(open[:], `["`)
 	base64url.Encode(open[2:], salt[:])
-	tail := it.tail
-	if it.sub != nil {
-		plain, err := b.value(it.opening(nil), it)
-		if err != nil {
+	var plain []byte
+	if it.sub != nil { // whose own disclosures go first
+		if plain, err = b.value(it.opening(b.borrow()), it); err != nil {
 			return d, err
 		}
-		tail = base64url.AppendEncode(nil, append(plain, ']'))
+		plain = append(plain, ']')
 	}
 	start := len(b.disclosures)
 	b.disclosures = base64url.AppendEncode(b.disclosures, open[:])
-	b.disclosures = append(b.disclosures, tail...)
+	if it.sub != nil {
+		b.disclosures = base64url.AppendEncode(b.disclosures, plain)
+		b.scratch = append(b.scratch, plain[:0])
+	} else {
+		b.disclosures = append(b.disclosures, it.tail...)
+	}
 	sum := sha256.Sum256(b.disclosures[start:])
 	b.disclosures = append(b.disclosures, '~')
 	b.count++
 	b.digests++
 	base64url.Encode(d[:], sum[:])
 	return d, nil
+}
+
+// borrow takes a buffer that no disclosure in the making uses.
+func (b *builder) borrow() []byte {
+	if len(b.scratch) == 0 {
+		return nil
+	}
+	last := b.scratch[len(b.scratch)-1]
+	b.scratch = b.scratch[:len(b.scratch)-1]
+	return last
 }
 
 // decoy is the digest of a random number (RFC 9901 §4.2.5).
