@@ -236,6 +236,7 @@ func TestMembersAccredit(t *testing.T) {
 	w.want(w.decide(grant(unknown, 0, start+9000, 3)), did.RuleUnknown)
 	w.want(w.decide(grant(agency, 0, start+9000, 3, "x")), trust.RuleUnknownType)
 	w.want(w.decide(grant(agency, 0, start-1, 3)), trust.RuleLapsed)
+	w.must(w.decide(grant(desk, 0, start, 3)))
 	for _, vct := range []string{guardian, resident} {
 		acc, err := trust.GetAccreditation(w.o, agency, vct)
 		if err != nil || acc.Subject != agency || acc.Type != vct || len(acc.Grants) != 1 {

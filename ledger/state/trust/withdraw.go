@@ -110,7 +110,7 @@ func EndBlock(ctx state.Context, o *state.Overlay) error {
 			return errChain
 		}
 		for i := range rec.Grants {
-			if w := rec.Grants[i].Withdrawal; w != nil && w.From == ctx.Height && w.FromTime == 0 {
+			if w := rec.Grants[i].Withdrawal; w != nil && w.From == ctx.Height {
 				w.FromTime = ctx.Time
 			}
 		}

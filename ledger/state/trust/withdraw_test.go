@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -102,6 +103,62 @@ func TestWithdrawFromAHeight(t *testing.T) {
 	}
 	if got := acc.Grants[0].Withdrawal; got.From != 40 || got.FromTime != timeOf(40) || got.By != agency || !got.Stand {
 		t.Errorf("%+v", got)
+	}
+}
+
+// announced lists the heights for which the state names withdrawals to come, with their records.
+func (w *world) announced() map[hufu.Height]string {
+	out := map[hufu.Height]string{}
+	for _, c := range w.o.Changes() {
+		if at, ok := bytes.CutPrefix(c.Key, []byte("trust/due/")); ok && c.Value != nil {
+			out[hufu.Height(binary.BigEndian.Uint64(at))] = string(c.Value)
+		}
+	}
+	return out
+}
+
+// Each grant gets the time of its own height, and one that is not withdrawn none; what is known at
+// once is not announced, and nothing is announced twice.
+func TestAnnouncements(t *testing.T) {
+	w := newWorld(t)
+	w.hierarchy()
+	w.must(w.decide(grant(stranger, start-300, start+9000, 2)))
+	w.must(w.apply(stranger, grant(office, start-200, start+8000, 1)))
+	w.next(30)
+	w.must(w.apply(stranger, withdrawal(office, 50, true)))
+	w.must(w.apply(agency, withdrawal(office, 40, true)))
+	w.must(w.decide(grant(office, start-300, start+9000, 1)))
+	w.next(9)
+	w.must(trust.EndBlock(w.ctx, w.o))
+	acc, err := trust.GetAccreditation(w.o, office, resident)
+	w.must(err)
+	if acc.Grants[0].Withdrawal.FromTime != timeOf(40) || acc.Grants[1].Withdrawal.FromTime != 0 || acc.Grants[2].Withdrawal != nil {
+		t.Errorf("%+v", acc.Grants)
+	}
+	before := w.announced()
+	w.must(trust.Withdraw(w.ctx, w.o, decision, withdrawal(office, 50, false)))
+	if after := w.announced(); len(before) != 1 || after[50] != before[50] || len(after) != 1 {
+		t.Errorf("announced %v, then %v", before, after)
+	}
+	// Stricter, from a later height, about what is announced already: still nothing new.
+	w = newWorld(t)
+	w.hierarchy()
+	w.must(w.apply(agency, withdrawal(office, 50, true)))
+	w.must(w.apply(agency, withdrawal(office, 60, false)))
+	if got := w.announced(); len(got) != 1 || got[50] == "" {
+		t.Errorf("announced %v", got)
+	}
+}
+
+// What holds from this very block has its time at once.
+func TestWithdrawnNow(t *testing.T) {
+	w := newWorld(t)
+	w.hierarchy()
+	w.next(30)
+	w.must(w.apply(agency, withdrawal(office, 0, true)))
+	acc, err := trust.GetAccreditation(w.o, office, resident)
+	if err != nil || acc.Grants[0].Withdrawal.FromTime != timeOf(31) || len(w.announced()) != 0 {
+		t.Errorf("%+v %v, announced %v", acc, err, w.announced())
 	}
 }
 
