@@ -24,10 +24,11 @@ func BenchmarkBesidePebble(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(r.Inserts.Store, "inserts/s")
+	b.ReportMetric(r.Inserts.Store.PerSecond, "inserts/s")
 	b.ReportMetric(r.Inserts.Ratio(), "inserts-of-pebble")
-	b.ReportMetric(r.Updates.Store, "updates/s")
+	b.ReportMetric(r.Updates.Store.PerSecond, "updates/s")
 	b.ReportMetric(r.Updates.Ratio(), "updates-of-pebble")
+	b.ReportMetric(r.Inserts.CPURatio(), "inserts-cpu-of-pebble")
 	b.ReportMetric(r.Fill.Ratio(), "fill-of-pebble")
 	b.ReportMetric(float64(r.Prove.Microseconds()), "µs/proof")
 	b.ReportMetric(float64(r.ProofBytes), "bytes/proof")

@@ -40,12 +40,12 @@ func PebbleOptions(s Settings) *pebble.Options {
 		CacheSize:                   s.CacheBytes,
 		MemTableSize:                s.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               128 << 20,
+		LBaseMaxBytes:               64 << 20,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{s.Logger},
-		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(2, runtime.GOMAXPROCS(0)/2) },
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.Logger.Error("database background work failed", "error", err) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
