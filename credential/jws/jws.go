@@ -89,7 +89,7 @@ func MarshalJSON(v any) ([]byte, error) {
 // Parse takes a compact JWS of at most maxBytes apart. It checks form only. It refuses with
 // [RuleTooLarge], [RuleMalformed], [RuleUnsupported] or, without a usable "alg", [RuleAlg].
 func Parse(compact string, maxBytes int) (*Message, error) {
-	m, err := Split(compact, maxBytes)
+	m, err := split(compact, maxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +102,8 @@ func Parse(compact string, maxBytes int) (*Message, error) {
 	return m, nil
 }
 
-// Split is the first half of [Parse], for callers with a reader of JSON of their own: it decodes the
-// three parts and leaves Header nil. Such a caller sets Header from HeaderRaw, read as strictly, and
-// calls [Header.Check].
-func Split(compact string, maxBytes int) (*Message, error) {
+// split decodes the three parts and leaves Header nil.
+func split(compact string, maxBytes int) (*Message, error) {
 	if len(compact) > maxBytes {
 		return nil, hufu.Refuse(RuleTooLarge, "token of %d bytes, more than %d", len(compact), maxBytes)
 	}
@@ -137,7 +135,8 @@ func Split(compact string, maxBytes int) (*Message, error) {
 }
 
 // Check refuses headers that change how a token is processed, with [RuleUnsupported], and those
-// without a signing "alg", with [RuleAlg].
+// without a signing "alg", with [RuleAlg]. [Parse] does it; whoever makes a [Message] from a token by
+// other means has to.
 func (h Header) Check() error {
 	for _, name := range []string{"crit", "b64", "zip", "enc"} {
 		if _, there := h[name]; there {

@@ -51,8 +51,9 @@ func knownAlg(alg string) bool {
 	return false
 }
 
-// content reads what the processed payload says, except the claims themselves.
+// content reads what the processed payload says.
 func (s *sdJWT) content() (c Content, err error) {
+	c.Claims = s.members(s.payload)
 	h := s.jwt.Header
 	c.MediaType, c.Alg, c.KeyID = h.Text("typ"), h.Text("alg"), h.Text("kid")
 	wrong := func(name string) error {
@@ -76,9 +77,11 @@ func (s *sdJWT) content() (c Content, err error) {
 			c.exp, ok = s.time(at)
 			c.hasExpires, c.ExpiresAt = true, time.Unix(c.exp, 0).UTC()
 		case "cnf":
-			if c.HolderKey, c.noHolder = s.holderKey(at); n.kind != object {
-				err = c.noHolder
+			cnf, isObject := c.Claims[n.name].(map[string]any)
+			if !isObject {
+				err = hufu.Refuse(RuleHolderKey, "cnf is not an object")
 			}
+			c.HolderKey, c.noHolder = holderKey(cnf)
 		case "status":
 			c.Status, err = s.status(at)
 		}
@@ -114,18 +117,12 @@ func (t *tree) time(at int32) (int64, bool) {
 
 // holderKey reads cnf.jwk (RFC 7800 §3.2). With another confirmation method or a key of no suite of
 // ours, a credential can be read but no key binding verified.
-func (t *tree) holderKey(at int32) (keys.PublicKey, error) {
-	if t.nodes[at].kind != object {
-		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf is not an object")
-	}
-	jwk := t.member(at, "jwk")
-	if jwk == none {
+func holderKey(cnf map[string]any) (keys.PublicKey, error) {
+	jwk, there := cnf["jwk"].(map[string]any)
+	if !there {
 		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf has no jwk")
 	}
-	if t.nodes[jwk].kind != object {
-		return keys.PublicKey{}, hufu.Refuse(RuleHolderKey, "cnf.jwk is not an object")
-	}
-	key, err := jws.KeyOf(t.members(jwk))
+	key, err := jws.KeyOf(jwk)
 	if err != nil {
 		return keys.PublicKey{}, refuseAs(RuleHolderKey, "cnf.jwk", err)
 	}

@@ -1,7 +1,6 @@
 package sdjwt
 
 import (
-	"bytes"
 	"crypto/sha256"
 
 	"github.com/hufu-id/hufu"
@@ -80,43 +79,29 @@ func registered(name string) bool {
 	return false
 }
 
-// readDisclosures parses count disclosures, each followed by "~", and notes their digests. encoded and
-// in are the same.
-func (s *sdJWT) readDisclosures(encoded string, in []byte, count int) error {
-	s.disclosures = make([]disclosure, count)
-	s.digests.list = make([]digestNote, 0, 2*count+24)
-	sums := make([]byte, 0, digestLen*count)
-	plain := make([]byte, 0, len(in)*3/4)
-	ends := make([]int, count)
-	at := 0
-	for i := range ends {
-		end := at + bytes.IndexByte(in[at:], '~')
-		sum := sha256.Sum256(in[at:end])
-		sums = base64url.AppendEncode(sums, sum[:])
-		var err error
-		if plain, err = base64url.AppendDecode(plain, in[at:end]); err != nil {
-			return hufu.Refuse(RuleMalformed, "disclosure %d is not base64url without padding", i+1)
-		}
-		s.disclosures[i].encoded = encoded[at:end]
-		ends[i] = len(plain)
-		at = end + 1
-	}
-	all, texts := string(sums), string(plain)
-	at = 0
-	for i, end := range ends {
-		note, there := s.digests.find(all[i*digestLen : (i+1)*digestLen])
+// wait notes the digests of the presented disclosures, one behind the other in all.
+func (d *digests) wait(all string, count int) error {
+	d.list = make([]digestNote, 0, 2*count+24)
+	for i := range count {
+		note, there := d.find(all[i*digestLen : (i+1)*digestLen])
 		if there {
 			return hufu.Refuse(RuleDigestTwice, "disclosure %d was there before", i+1)
 		}
 		note.disclosure = int32(i + 1)
-		root, err := s.read("disclosure", texts[at:end])
+	}
+	return nil
+}
+
+// readDisclosures parses the decoded disclosures.
+func (s *sdJWT) readDisclosures(all string, texts []span) error {
+	for i := range s.disclosures {
+		root, err := s.read("disclosure", texts[i].of(all))
 		if err != nil {
 			return err
 		}
 		if err := s.disclosures[i].take(&s.tree, root); err != nil {
 			return err
 		}
-		at = end
 	}
 	return nil
 }

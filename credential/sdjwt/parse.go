@@ -1,12 +1,15 @@
 package sdjwt
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strings"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/keys"
 )
 
 // base64url is read in its one spelling, without loose trailing bits.
@@ -42,21 +45,106 @@ func parse(raw string) (*sdJWT, error) {
 		return nil, hufu.Refuse(RuleTooLarge, "more than %d disclosures", MaxDisclosures)
 	}
 	first, last := strings.IndexByte(raw, '~'), strings.LastIndexByte(raw, '~')
-	s := &sdJWT{raw: raw, signed: []byte(raw[:last+1])}
-	s.nodes = make([]node, 1, 32+len(raw)/48)
-	var err error
-	if s.jwt, s.payload, err = s.token("credential", raw[:first]); err != nil {
+	s := &sdJWT{raw: raw, disclosures: make([]disclosure, count-1)}
+	d := decoder{in: []byte(raw), out: make([]byte, 0, len(raw)*3/4)}
+	s.signed = d.in[:last+1]
+	jwt, err := d.token("credential", 0, first)
+	if err != nil {
 		return nil, err
 	}
-	if kb := raw[last+1:]; kb != "" {
-		if s.kb, s.kbPayload, err = s.token("key binding", kb); err != nil {
+	var kb token
+	if last+1 < len(raw) {
+		if kb, err = d.token("key binding", last+1, len(raw)); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.readDisclosures(raw[first+1:last+1], s.signed[first+1:], count-1); err != nil {
+	texts, err := d.disclosures(s, first+1)
+	if err != nil {
+		return nil, err
+	}
+	// One text for all that was decoded, one slice of nodes for all that is read from it.
+	all := string(d.out)
+	s.nodes = make([]node, 1, 32+len(raw)/48)
+	if s.jwt, s.payload, err = s.readToken("credential", &d, all, &jwt); err != nil {
+		return nil, err
+	}
+	if last+1 < len(raw) {
+		if s.kb, s.kbPayload, err = s.readToken("key binding", &d, all, &kb); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.readDisclosures(all, texts); err != nil {
 		return nil, err
 	}
 	return s, s.merge()
+}
+
+// decoder decodes the parts of an SD-JWT one behind the other.
+type decoder struct {
+	in, out []byte
+}
+
+// span is a part of a text.
+type span struct{ from, to int }
+
+func (x span) of(text string) string { return text[x.from:x.to] }
+
+// decode takes the base64url between two places of the input.
+func (d *decoder) decode(from, to int) (x span, ok bool) {
+	x.from = len(d.out)
+	out, err := base64url.AppendDecode(d.out, d.in[from:to])
+	if err != nil {
+		return x, false
+	}
+	d.out = out
+	x.to = len(out)
+	return x, true
+}
+
+// token is a decoded compact JWS (RFC 7515 §3.1).
+type token struct {
+	header, payload, signature span
+	signed                     span // in the input: the signing input
+}
+
+func (d *decoder) token(what string, from, to int) (t token, err error) {
+	in := d.in[from:to]
+	header := bytes.IndexByte(in, '.')
+	payload := bytes.LastIndexByte(in, '.')
+	if header < 0 || payload == header || bytes.IndexByte(in[header+1:payload], '.') >= 0 {
+		return t, hufu.Refuse(RuleMalformed, "%s: not three parts with two dots", what)
+	}
+	t.signed = span{from, from + payload}
+	var ok [3]bool
+	t.header, ok[0] = d.decode(from, from+header)
+	t.payload, ok[1] = d.decode(from+header+1, from+payload)
+	t.signature, ok[2] = d.decode(from+payload+1, to)
+	if ok != [3]bool{true, true, true} {
+		return t, hufu.Refuse(RuleMalformed, "%s: not base64url without padding", what)
+	}
+	if n := t.signature.to - t.signature.from; n != keys.SignatureLen {
+		return t, hufu.Refuse(RuleMalformed, "%s: a signature of %d bytes", what, n)
+	}
+	return t, nil
+}
+
+// disclosures decodes and hashes each disclosure, followed by "~" as it is, from a place of the input
+// on, and notes its digest.
+func (d *decoder) disclosures(s *sdJWT, from int) ([]span, error) {
+	texts := make([]span, len(s.disclosures))
+	sums := make([]byte, 0, digestLen*len(texts))
+	for i := range texts {
+		to := from + bytes.IndexByte(d.in[from:], '~')
+		sum := sha256.Sum256(d.in[from:to])
+		sums = base64url.AppendEncode(sums, sum[:])
+		var ok bool
+		if texts[i], ok = d.decode(from, to); !ok {
+			return nil, hufu.Refuse(RuleMalformed, "disclosure %d is not base64url without padding", i+1)
+		}
+		s.disclosures[i].encoded = s.raw[from:to]
+		from = to + 1
+	}
+	return texts, s.digests.wait(string(sums), len(texts))
 }
 
 func (s *sdJWT) readObject(what, in string) (int32, error) {
@@ -67,17 +155,17 @@ func (s *sdJWT) readObject(what, in string) (int32, error) {
 	return root, err
 }
 
-// token reads one of the two JWS in an SD-JWT and its payload, an object.
-func (s *sdJWT) token(what, compact string) (*jws.Message, int32, error) {
-	m, err := jws.Split(compact, MaxSize)
-	if err != nil {
-		return nil, none, refuseAs(RuleMalformed, what, err)
-	}
-	header, err := s.readObject(what+" header", string(m.HeaderRaw))
+// readToken reads header and payload of one of the two JWS in an SD-JWT.
+func (s *sdJWT) readToken(what string, d *decoder, all string, t *token) (*jws.Message, int32, error) {
+	header, err := s.readObject(what+" header", t.header.of(all))
 	if err != nil {
 		return nil, none, err
 	}
-	m.Header = s.members(header)
+	m := &jws.Message{
+		Header:       s.members(header),
+		SigningInput: t.signed.of(s.raw),
+		Signature:    d.out[t.signature.from:t.signature.to],
+	}
 	if err := m.Header.Check(); err != nil {
 		rule := RuleHeader
 		if hufu.RuleOf(err) == jws.RuleAlg {
@@ -88,7 +176,7 @@ func (s *sdJWT) token(what, compact string) (*jws.Message, int32, error) {
 	if !knownAlg(m.Header.Text("alg")) {
 		return nil, none, hufu.Refuse(RuleAlg, "%s: not a signature algorithm of this network", what)
 	}
-	payload, err := s.readObject(what, string(m.Payload))
+	payload, err := s.readObject(what, t.payload.of(all))
 	return m, payload, err
 }
 

@@ -40,7 +40,6 @@ func Parse(credential string) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Claims = s.members(s.payload)
 	return &Credential{Content: c, sd: s}, nil
 }
 

@@ -94,7 +94,6 @@ func (s *sdJWT) verify(params VerifyParams) (*Verified, error) {
 	if err := s.verifyIssuer(&c, params.ResolveKey); err != nil {
 		return nil, err
 	}
-	v.Claims = s.members(s.payload)
 	return v, nil
 }
 
