@@ -39,7 +39,8 @@ type errorJSON struct {
 //	POST /gate/{contract}/request   a new signed request object for one of the gate's contracts
 //	POST /gate/response             direct_post (OpenID4VP 1.0 §8.2): vp_token and state, form encoded
 //
-// A decision, allow or deny, is answered with 200: the response was processed.
+// A decision, allow or deny, is answered with 200: the response was processed. What cannot be read, or
+// answers nothing, is answered with 400; it has a receipt as well.
 func (g *Gate) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /gate/{contract}/request", g.serveRequest)
@@ -93,17 +94,16 @@ func (g *Gate) serveResponse(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "invalid_request", hufu.Refuse(oid4vp.RuleResponse, "vp_token and state are wanted, once each"))
 		return
 	}
-	token, err := oid4vp.ParseVPToken([]byte(form.Get("vp_token")))
-	if err != nil {
-		fail(w, http.StatusBadRequest, "invalid_request", err)
-		return
-	}
-	o, err := g.Respond(r.Context(), oid4vp.Response{VPToken: token, State: form.Get("state")})
+	o, err := g.RespondForm(r.Context(), form.Get("vp_token"), form.Get("state"))
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, "temporarily_unavailable", err)
 		return
 	}
-	writeJSON(w, http.StatusOK, answerJSON{Decision: o.Decision, Receipt: o.Token, Rule: o.Receipt.Rule, Grant: o.Grant})
+	code := http.StatusOK
+	if o.Receipt.Rule == oid4vp.RuleResponse || o.Receipt.Rule == RuleUnknownRequest {
+		code = http.StatusBadRequest
+	}
+	writeJSON(w, code, answerJSON{Decision: o.Decision, Receipt: o.Token, Rule: o.Receipt.Rule, Grant: o.Grant})
 }
 
 // fail answers with a refusal's own words, which hold nothing personal, and with no others.

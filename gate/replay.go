@@ -33,7 +33,7 @@ func Replay(v client.View, token string, answer oid4vp.VPToken) (*Replayed, erro
 	}
 	r := &signed.Receipt
 	switch r.Rule {
-	case RuleUnknownRequest, RuleReplayed, RuleExpiredRequest, RuleUnknownNonce:
+	case RuleUnknownRequest, RuleReplayed, RuleExpiredRequest, RuleUnknownNonce, oid4vp.RuleResponse:
 		return nil, hufu.Refuse(RuleNotReplayable, "decided by %s, which is not on the ledger", r.Rule)
 	}
 	asOf := v.AsOf()

@@ -76,7 +76,7 @@ func (s *scene) newGate(store gate.Store) *gate.Gate {
 	s.t.Helper()
 	return must[*gate.Gate](s.t)(gate.New(gate.Config{
 		DID: s.owner.DID, Fragment: s.owner.Fragment(), Signer: s.owner.Signer, Ledger: s, Store: store,
-		ResponseURI: "https://gate.example/gate/response", Now: s.clock, Rand: s.Rand,
+		ResponseURI: "https://gate.example/gate/response", Now: s.clock,
 	}))
 }
 

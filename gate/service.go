@@ -136,18 +136,33 @@ type Grant struct {
 // Respond returns. An error means that no decision could be made (the ledger or the store was out of
 // reach): the door stays shut, and the request is used up.
 func (g *Gate) Respond(ctx context.Context, answer oid4vp.Response) (*Outcome, error) {
+	return g.respond(ctx, answer, "")
+}
+
+// RespondForm is [Gate.Respond] for the parameters of a direct_post (OpenID4VP 1.0 §8.2). A vp_token that
+// cannot be read is an outcome too, and uses the request up.
+func (g *Gate) RespondForm(ctx context.Context, vpToken, state string) (*Outcome, error) {
+	token, err := oid4vp.ParseVPToken([]byte(vpToken))
+	return g.respond(ctx, oid4vp.Response{VPToken: token, State: state}, hufu.RuleOf(err))
+}
+
+// respond judges an answer, unless unreadable names a rule by which it is refused unread.
+func (g *Gate) respond(ctx context.Context, answer oid4vp.Response, unreadable hufu.Rule) (*Outcome, error) {
 	r := receipt.Receipt{Gate: g.DID, Time: g.now()}
 	s, rule, err := g.take(ctx, answer.State, r.Time)
 	if err != nil {
 		return nil, err
 	}
 	r.Nonce = s.Nonce
+	if rule == "" {
+		rule = unreadable
+	}
 	if rule != "" {
 		r.Rule = rule
 		r.Commitment = receipt.Commit(r.Nonce, answer.VPToken.InOrder(answer.VPToken.IDs()))
 		return g.conclude(ctx, r)
 	}
-	if err := g.judge(ctx, s, answer.VPToken, &r); err != nil {
+	if r, err = g.Judge(ctx, s, answer.VPToken, r.Time); err != nil {
 		return nil, err
 	}
 	if r.Rule == ruleForeignNonce {
@@ -174,33 +189,40 @@ func (g *Gate) take(ctx context.Context, state string, now time.Time) (Session, 
 	return s, "", nil
 }
 
+// Judge is the decision in [Gate.Respond] alone: it takes no request from the store, signs nothing and keeps
+// nothing. The receipt it returns is not signed yet.
+func (g *Gate) Judge(ctx context.Context, s Session, answer oid4vp.VPToken, at time.Time) (receipt.Receipt, error) {
+	var r receipt.Receipt
+	err := g.Ledger.Read(ctx, func(v client.View) error {
+		r = receipt.Receipt{Gate: g.DID, Time: at, Nonce: s.Nonce}
+		return g.judge(v, s, answer, &r)
+	})
+	return r, err
+}
+
 // judge fills in r what the ledger and the contract say. It changes nothing else, as the ledger may run
 // it again.
-func (g *Gate) judge(ctx context.Context, s Session, answer oid4vp.VPToken, r *receipt.Receipt) error {
-	base := *r
-	return g.Ledger.Read(ctx, func(v client.View) error {
-		*r = base
-		r.AsOf, r.Staleness = v.AsOf(), staleness(v, r.Time)
-		c, err := g.cache.version(v, s.Contract, s.Version)
-		if err != nil {
-			r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(answer.IDs()))
-			return refuse(r, err)
-		}
-		r.Contract, r.Version, r.Hash = s.Contract, s.Version, c.Hash
-		r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(order(c, answer)))
-		if err := g.cache.standing(v, s.Contract, s.Version); err != nil {
-			return refuse(r, err)
-		}
-		result, err := g.cache.judge(v, &question{contract: c, gate: g.DID, nonce: s.Nonce, answer: answer, now: r.Time})
-		if err != nil {
-			return err
-		}
-		r.Decision, r.Policies, r.Rule, r.Reason = result.Decision, result.Policies, result.Rule, result.Reason
-		if r.Decision == hufu.Allow {
-			r.Until = r.Time.Add(c.Grant)
-		}
-		return nil
-	})
+func (g *Gate) judge(v client.View, s Session, answer oid4vp.VPToken, r *receipt.Receipt) error {
+	r.AsOf, r.Staleness = v.AsOf(), staleness(v, r.Time)
+	c, err := g.cache.version(v, s.Contract, s.Version)
+	if err != nil {
+		r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(answer.IDs()))
+		return refuse(r, err)
+	}
+	r.Contract, r.Version, r.Hash = s.Contract, s.Version, c.Hash
+	r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(order(c, answer)))
+	if err := g.cache.standing(v, s.Contract, s.Version); err != nil {
+		return refuse(r, err)
+	}
+	result, err := g.cache.judge(v, &question{contract: c, gate: g.DID, nonce: s.Nonce, answer: answer, now: r.Time})
+	if err != nil {
+		return err
+	}
+	r.Decision, r.Policies, r.Rule, r.Reason = result.Decision, result.Policies, result.Rule, result.Reason
+	if r.Decision == hufu.Allow {
+		r.Until = r.Time.Add(c.Grant)
+	}
+	return nil
 }
 
 // refuse makes a refusal the receipt's outcome, and returns what is no refusal.

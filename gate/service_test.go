@@ -383,6 +383,7 @@ func TestHTTP(t *testing.T) {
 		"no state":         {"/gate/response", form, "vp_token={}", 400},
 		"state twice":      {"/gate/response", form, "vp_token={}&state=a&state=b", 400},
 		"vp_token no JSON": {"/gate/response", form, "vp_token=x&state=a", 400},
+		"unknown state":    {"/gate/response", form, "vp_token={\"a\":[\"x\"]}&state=a", 400},
 		"form broken":      {"/gate/response", form, "vp_token=%zz", 400},
 		"too large":        {"/gate/response", form, "vp_token=" + strings.Repeat("a", 4<<20), 413},
 		"no such path":     {"/gate/else", form, "", 404},
@@ -398,4 +399,24 @@ func TestHTTP(t *testing.T) {
 	if res := must[*http.Response](t)(http.Get(server.URL + "/gate/response")); res.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", res.StatusCode)
 	}
+}
+
+func TestUnreadableAnswerUsesTheRequestUp(t *testing.T) {
+	s := newScene(t)
+	alice, r := s.resident("north", true), s.ask(s.room)
+	o := must[*gate.Outcome](t)(s.gate.RespondForm(t.Context(), `{"person":"no list"}`, r.State))
+	wantRefused(t, o, oid4vp.RuleResponse)
+	wantRule(t, func() error {
+		_, err := gate.Replay(must[*world.View](t)(s.View()), o.Token, nil)
+		return err
+	}(), gate.RuleNotReplayable)
+	wantRefused(t, s.respond(alice.Presents(r), r.State), gate.RuleReplayed)
+}
+
+// A claim that the issuer left in the clear cannot be withheld and is not the visitor's over-sharing.
+func TestClaimsInTheClear(t *testing.T) {
+	s := newScene(t)
+	open := s.resident("north", true, func(p *sdjwt.IssueParams) { p.Disclosable = sdjwt.Except(sdjwt.Path{"name"}) })
+	wantAllowed(t, open.Enters(s.room))
+	wantRefused(t, open.Enters(s.room, func(p *presentation) { p.disclose = append(p.disclose, sdjwt.Path{"region"}) }), gate.RuleExtraClaims)
 }

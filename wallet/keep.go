@@ -43,6 +43,9 @@ func (w *Wallet) Keep(v client.View, state, token string) (*receipt.Receipt, err
 	if err := s.Answers(l.Nonce, presentations); err != nil {
 		return nil, err
 	}
+	if s.Contract != (hufu.ContractID{}) && (s.Contract.String() != l.Contract || uint64(s.Version) != l.Version) {
+		return nil, hufu.Refuse(RuleUnasked, "the receipt is about another contract than the request's")
+	}
 	if l.Receipt == "" {
 		err = w.change(func(c *contents) error {
 			c.Log[at].Receipt = token

@@ -18,6 +18,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
 
 // Rules a wallet refuses by. Refusals by credential.*, did.*, oid4vp.*, dcql.* and receipt.* pass as they are.
@@ -132,6 +133,25 @@ func (w *Wallet) Keygen(k int) ([]keys.PublicKey, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// Prove makes a key proof (OpenID4VCI 1.0 Appendix F.1) for each key, for the issuer that is audience and
+// with the nonce it gave.
+func (w *Wallet) Prove(of []keys.PublicKey, audience, nonce string) ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]string, len(of))
+	for i, key := range of {
+		n, ok := w.held.number(key)
+		if !ok {
+			return nil, hufu.Refuse(RuleForeignKey, "key %d of %d is not the wallet's", i+1, len(of))
+		}
+		var err error
+		if out[i], err = oid4vci.MakeProof(w.Rand, w.held.Keys[n].signer, audience, nonce, w.Now()); err != nil {
+			return nil, fmt.Errorf("wallet: %w", err)
+		}
 	}
 	return out, nil
 }

@@ -51,6 +51,7 @@ type World struct {
 	height hufu.Height
 	now    time.Time
 	values map[string][]byte // never changed in place: views keep it
+	view   *View             // of this height, once somebody wanted it
 }
 
 // New makes a world with one founding member, at a fixed time.
@@ -170,7 +171,7 @@ func (w *World) block(f func(state.Context, *state.Overlay) error) error {
 	if _, end := machine.EndBlock(ctx, o); end != nil {
 		return errors.Join(err, end)
 	}
-	w.values = maps.Clone(w.values)
+	w.values, w.view = maps.Clone(w.values), nil
 	for _, c := range o.Changes() {
 		if c.Value == nil {
 			delete(w.values, string(c.Key))
@@ -204,6 +205,9 @@ func (r reader) Get(key []byte) ([]byte, error) { return r[string(key)], nil }
 func (w *World) View() (*View, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.view != nil {
+		return w.view, nil
+	}
 	records := make([]proof.KV, 0, len(w.values))
 	for _, k := range slices.Sorted(maps.Keys(w.values)) {
 		records = append(records, proof.KV{Key: []byte(k), Value: w.values[k]})
@@ -212,7 +216,8 @@ func (w *World) View() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{reader: w.values, asOf: hufu.AsOf{Height: w.height, Time: w.now, AppHash: root}}, nil
+	w.view = &View{reader: w.values, asOf: hufu.AsOf{Height: w.height, Time: w.now, AppHash: root}}
+	return w.view, nil
 }
 
 // View is the ledger at one height, with its true app hash.
