@@ -60,9 +60,9 @@ func (s *sdJWT) content() (c Content, err error) {
 		return hufu.Refuse(RuleMalformed, "%s is of the wrong type", name)
 	}
 	for at := s.nodes[s.payload].first; at != none; at = s.nodes[at].next {
-		n := &s.nodes[at]
+		name := s.name(at)
 		ok := true
-		switch n.name {
+		switch name {
 		case "iss":
 			c.Issuer, ok = s.text(at)
 		case "vct":
@@ -77,7 +77,7 @@ func (s *sdJWT) content() (c Content, err error) {
 			c.exp, ok = s.time(at)
 			c.hasExpires, c.ExpiresAt = true, time.Unix(c.exp, 0).UTC()
 		case "cnf":
-			cnf, isObject := c.Claims[n.name].(map[string]any)
+			cnf, isObject := c.Claims[name].(map[string]any)
 			if !isObject {
 				err = hufu.Refuse(RuleHolderKey, "cnf is not an object")
 			}
@@ -86,7 +86,7 @@ func (s *sdJWT) content() (c Content, err error) {
 			c.Status, err = s.status(at)
 		}
 		if !ok {
-			err = wrong(n.name)
+			err = wrong(name)
 		}
 		if err != nil {
 			return c, err
@@ -104,14 +104,14 @@ func (s *sdJWT) content() (c Content, err error) {
 	return c, nil
 }
 
-func (t *tree) text(at int32) (string, bool) { return t.nodes[at].text, t.nodes[at].kind == text }
+func (t *tree) text(at int32) (string, bool) { return t.value(at), t.nodes[at].kind == text }
 
 // time reads a NumericDate in whole seconds, 1 to maxTime.
 func (t *tree) time(at int32) (int64, bool) {
 	if t.nodes[at].kind != number {
 		return 0, false
 	}
-	v, err := strconv.ParseInt(t.nodes[at].text, 10, 64)
+	v, err := strconv.ParseInt(t.value(at), 10, 64)
 	return v, err == nil && v > 0 && v <= maxTime
 }
 
@@ -142,12 +142,12 @@ func (t *tree) status(at int32) (*StatusRef, error) {
 		return nil, errStatus
 	}
 	idx, uri := t.member(list, "idx"), t.member(list, "uri")
-	if idx == none || uri == none || t.nodes[idx].kind != number || t.nodes[uri].kind != text || t.nodes[uri].text == "" {
+	if idx == none || uri == none || t.nodes[idx].kind != number || t.nodes[uri].kind != text || t.value(uri) == "" {
 		return nil, errStatus
 	}
-	index, err := strconv.ParseUint(t.nodes[idx].text, 10, 64)
-	if err != nil || strings.HasPrefix(t.nodes[idx].text, "-") {
+	index, err := strconv.ParseUint(t.value(idx), 10, 64)
+	if err != nil || strings.HasPrefix(t.value(idx), "-") {
 		return nil, errStatus
 	}
-	return &StatusRef{URI: t.nodes[uri].text, Index: index}, nil
+	return &StatusRef{URI: t.value(uri), Index: index}, nil
 }

@@ -22,8 +22,8 @@ const digestLen = 43
 // disclosure is one salted claim (RFC 9901 §4.2).
 type disclosure struct {
 	encoded string
-	name    string // of an object's member
-	member  bool   // with a name; otherwise an array's element
+	name    chars // of an object's member
+	member  bool  // with a name; otherwise an array's element
 	value   int32
 	under   int32 // 1 + the disclosure whose value refers to this one, 0: the payload does
 }
@@ -93,9 +93,9 @@ func (d *digests) wait(all string, count int) error {
 }
 
 // readDisclosures parses the decoded disclosures.
-func (s *sdJWT) readDisclosures(all string, texts []span) error {
+func (s *sdJWT) readDisclosures(texts []span) error {
 	for i := range s.disclosures {
-		root, err := s.read("disclosure", texts[i].of(all))
+		root, err := s.read("disclosure", texts[i])
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (d *disclosure) take(t *tree, root int32) error {
 			return errDisclosure
 		}
 		d.member, d.name = true, t.nodes[parts[1]].text
-		switch d.name {
+		switch t.chars(d.name) {
 		case nameDigests, nameHashAlg, nameElement:
 			return hufu.Refuse(RuleClaimName, "a disclosure of a claim with a reserved name")
 		}
@@ -178,22 +178,22 @@ func (s *sdJWT) mergeValue(at int32, depth int, p place, under int32) error {
 func (s *sdJWT) mergeObject(at int32, depth int, p place, under int32) error {
 	sd, last, count := none, none, 0
 	for c := s.nodes[at].first; c != none; c = s.nodes[c].next {
-		n := &s.nodes[c]
+		n, name := &s.nodes[c], s.name(c)
 		below := inside
 		switch {
-		case n.name == nameElement:
+		case name == nameElement:
 			return hufu.Refuse(RuleDigests, "a member ... that stands for no array element")
-		case n.name == nameDigests:
+		case name == nameDigests:
 			sd = c
 			s.unlink(at, last, c)
 			continue
-		case n.name == nameHashAlg:
-			if p != top || n.kind != text || n.text != hashAlg {
+		case name == nameHashAlg:
+			if p != top || n.kind != text || s.value(c) != hashAlg {
 				return hufu.Refuse(RuleHashAlg, "_sd_alg must be %s and at the top level", hashAlg)
 			}
 			s.unlink(at, last, c)
 			continue
-		case p == clear, p == top && registered(n.name):
+		case p == clear, p == top && registered(name):
 			below = clear
 		}
 		if n.first != none {
@@ -226,7 +226,7 @@ func (s *sdJWT) mergeMembers(at, last int32, count int, sd int32, depth int, p p
 		if s.nodes[c].kind != text {
 			return hufu.Refuse(RuleDigests, "_sd is not an array of strings")
 		}
-		i, err := s.spend(s.nodes[c].text)
+		i, err := s.spend(s.value(c))
 		if err != nil {
 			return err
 		}
@@ -237,14 +237,14 @@ func (s *sdJWT) mergeMembers(at, last int32, count int, sd int32, depth int, p p
 		switch {
 		case !d.member:
 			return hufu.Refuse(RuleDisclosure, "disclosure %d has no name and belongs to an object", i)
-		case p == top && registered(d.name):
+		case p == top && registered(s.chars(d.name)):
 			return hufu.Refuse(RuleRegistered, "disclosure %d is of a claim that must be in the clear", i)
-		case !present.add(at, d.name):
+		case !present.add(at, s.chars(d.name)):
 			return hufu.Refuse(RuleCollision, "disclosure %d is of a claim that is there already", i)
 		}
 		d.under = under
 		v := &s.nodes[d.value]
-		v.name, v.next, v.disclosure = d.name, none, i
+		v.name, v.next, v.disclosure = d.name, none, int16(i)
 		s.link(at, last, d.value)
 		last = d.value
 		if err := s.mergeValue(d.value, depth+1, inside, i); err != nil {
@@ -272,7 +272,7 @@ func (s *sdJWT) mergeArray(at int32, depth int, p place, under int32) error {
 		if p == clear {
 			return hufu.Refuse(RuleRegistered, "digests inside a registered claim")
 		}
-		i, err := s.spend(s.nodes[ref].text)
+		i, err := s.spend(s.value(ref))
 		if err != nil {
 			return err
 		}
@@ -286,7 +286,7 @@ func (s *sdJWT) mergeArray(at int32, depth int, p place, under int32) error {
 		}
 		d.under = under
 		v := &s.nodes[d.value]
-		v.next, v.disclosure = s.nodes[c].next, i
+		v.next, v.disclosure = s.nodes[c].next, int16(i)
 		s.link(at, last, d.value)
 		if err := s.mergeValue(d.value, depth+1, inside, i); err != nil {
 			return err

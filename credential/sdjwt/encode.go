@@ -93,8 +93,10 @@ func checkName(name string) error {
 }
 
 func appendNumber(b []byte, n json.Number) ([]byte, error) {
-	t := tree{nodes: make([]node, 1, 2)}
-	if root, err := t.read("number", string(n)); err != nil || t.nodes[root].kind != number {
+	if len(n) > maxNumber {
+		return nil, errors.New("sdjwt: a json.Number of more than 64 characters")
+	}
+	if t, root, err := document("number", string(n)); err != nil || t.nodes[root].kind != number {
 		return nil, errors.New("sdjwt: a json.Number that is no number")
 	}
 	return append(b, n...), nil

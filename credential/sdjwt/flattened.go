@@ -14,8 +14,7 @@ func Compact(flattened string) (string, error) {
 	if len(flattened) > MaxSize {
 		return "", hufu.Refuse(RuleTooLarge, "%d bytes, more than %d", len(flattened), MaxSize)
 	}
-	t := tree{nodes: make([]node, 1, 64)}
-	root, err := t.read("JSON serialization", flattened)
+	t, root, err := document("JSON serialization", flattened)
 	if err != nil {
 		return "", err
 	}

@@ -11,7 +11,8 @@ import (
 
 // A presentation is several small JSON documents of which one tree of claims is made. They are read
 // once, into one slice of nodes that point into the decoded text, with the rules of
-// encoding.CheckJSON applied on the way.
+// encoding.CheckJSON applied on the way. Nodes are small and hold no pointers, as making room for them
+// is a good part of what reading costs.
 
 type kind uint8
 
@@ -26,20 +27,41 @@ const (
 
 // node is one JSON value. Members of an object and elements of an array are chained by next.
 type node struct {
-	name       string // in an object: the member's name
-	text       string // a string's value, a number's or boolean's literal
-	first      int32  // of an array or object: its first child
-	next       int32  // the next sibling
-	disclosure int32  // 1 + the disclosure that this value came from
+	name       chars // in an object: the member's name
+	text       chars // a string's value, a number's or boolean's literal
+	first      int32 // of an array or object: its first child
+	next       int32 // the next sibling
+	disclosure int16 // 1 + the disclosure that this value came from
 	kind       kind
 }
 
 // none ends a chain. Node 0 is never anybody's child.
 const none int32 = 0
 
+// chars is a part of a tree's text, or with escapedLen one of its strings with escapes. MaxSize keeps
+// it from being too small.
+type chars struct{ from, len uint16 }
+
+const escapedLen = 1<<16 - 1
+
 type tree struct {
-	nodes []node
+	all     string // the text, at most MaxSize bytes
+	escaped []string
+	nodes   []node
 }
+
+func (t *tree) chars(c chars) string {
+	if c.len == escapedLen {
+		return t.escaped[c.from]
+	}
+	return t.all[c.from : int(c.from)+int(c.len)]
+}
+
+// name is a member's name.
+func (t *tree) name(at int32) string { return t.chars(t.nodes[at].name) }
+
+// value is a string's value or a number's or boolean's literal.
+func (t *tree) value(at int32) string { return t.chars(t.nodes[at].text) }
 
 // maxNumber bounds the literal of a number, so that no reader has to convert a long one.
 const maxNumber = 64
@@ -49,19 +71,28 @@ const manyMembers = 24
 
 type reader struct {
 	*tree
-	in    string
+	in    string // the document
+	from  int    // where in the text it starts
 	at    int
 	plain bool // no escape and no control character anywhere: a string ends at the next quote
 }
 
-// read parses one document and returns its root. what names it in refusals.
-func (t *tree) read(what, in string) (int32, error) {
+// document parses a text that is one document.
+func document(what, text string) (*tree, int32, error) {
+	t := &tree{all: text, nodes: make([]node, 1, 8+len(text)/16)}
+	root, err := t.read(what, span{0, len(text)})
+	return t, root, err
+}
+
+// read parses the document in a part of the text and returns its root. what names it in refusals.
+func (t *tree) read(what string, part span) (int32, error) {
+	in := part.of(t.all)
 	ascii, plain := survey(in)
 	if !ascii && !utf8.ValidString(in) {
 		return none, hufu.Refuse(RuleMalformed, "%s: not UTF-8", what)
 	}
-	r := reader{tree: t, in: in, plain: plain}
-	root, err := r.value(1)
+	r := reader{tree: t, in: in, from: part.from, plain: plain}
+	root, err := r.element(1)
 	if err == nil {
 		if r.space(); r.at != len(in) {
 			err = errSyntax
@@ -128,8 +159,8 @@ func (r *reader) take(c byte) bool {
 	return false
 }
 
-// value reads a value that would be the depth-th array or object around its content.
-func (r *reader) value(depth int) (int32, error) {
+// element reads a value that would be the depth-th array or object around its content.
+func (r *reader) element(depth int) (int32, error) {
 	if r.space(); r.at == len(r.in) {
 		return none, errSyntax
 	}
@@ -165,7 +196,12 @@ func (r *reader) literal(word string, k kind) (int32, error) {
 		return none, errSyntax
 	}
 	r.at += len(word)
-	return r.add(node{kind: k, text: word}), nil
+	return r.add(node{kind: k, text: r.since(r.at - len(word))}), nil
+}
+
+// since is what was read from a place on.
+func (r *reader) since(at int) chars {
+	return chars{from: uint16(r.from + at), len: uint16(r.at - at)}
 }
 
 func (r *reader) array(depth int) (int32, error) {
@@ -174,7 +210,7 @@ func (r *reader) array(depth int) (int32, error) {
 		return at, nil
 	}
 	for last := none; ; {
-		v, err := r.value(depth + 1)
+		v, err := r.element(depth + 1)
 		if err != nil {
 			return none, err
 		}
@@ -205,14 +241,14 @@ func (r *reader) object(depth int) (int32, error) {
 		if err != nil {
 			return none, err
 		}
-		if !names.add(at, name) {
+		if !names.add(at, r.chars(name)) {
 			r.at = start
 			return none, errDuplicate
 		}
 		if !r.take(':') {
 			return none, errSyntax
 		}
-		v, err := r.value(depth + 1)
+		v, err := r.element(depth + 1)
 		if err != nil {
 			return none, err
 		}
@@ -252,7 +288,7 @@ func (n *names) add(object int32, name string) bool {
 	if n.seen == nil && n.count > manyMembers {
 		n.seen = make(map[string]struct{}, 2*manyMembers)
 		for c := n.nodes[object].first; c != none; c = n.nodes[c].next {
-			n.seen[n.nodes[c].name] = struct{}{}
+			n.seen[n.name(c)] = struct{}{}
 		}
 	}
 	if n.seen != nil {
@@ -268,41 +304,41 @@ func (n *names) add(object int32, name string) bool {
 // member finds a member of an object.
 func (t *tree) member(object int32, name string) int32 {
 	for c := t.nodes[object].first; c != none; c = t.nodes[c].next {
-		if t.nodes[c].name == name {
+		if t.name(c) == name {
 			return c
 		}
 	}
 	return none
 }
 
-// string reads a string, which starts here, and returns its value.
-func (r *reader) string() (string, error) {
+// string reads a string, which starts here.
+func (r *reader) string() (chars, error) {
 	start := r.at + 1
+	end := start
 	if r.plain {
-		n := strings.IndexByte(r.in[start:], '"')
-		if n < 0 {
-			return "", errSyntax
+		if end += strings.IndexByte(r.in[start:], '"'); end < start {
+			return chars{}, errSyntax
 		}
-		r.at = start + n + 1
-		return r.in[start : start+n], nil
 	}
-	for i := start; i < len(r.in); i++ {
-		switch c := r.in[i]; {
+	for ; end < len(r.in); end++ {
+		switch c := r.in[end]; {
 		case c == '"':
-			r.at = i + 1
-			return r.in[start:i], nil
+			r.at = end
+			value := r.since(start)
+			r.at++
+			return value, nil
 		case c == '\\':
-			return r.escaped(start, i)
+			return r.unescape(start, end)
 		case c < 0x20:
-			r.at = i
-			return "", errSyntax
+			r.at = end
+			return chars{}, errSyntax
 		}
 	}
-	return "", errSyntax
+	return chars{}, errSyntax
 }
 
-// escaped reads on from the first escape in a string. Unpaired surrogates are refused (RFC 7493 §2.1).
-func (r *reader) escaped(start, at int) (string, error) {
+// unescape reads on from the first escape in a string. Unpaired surrogates are refused (RFC 7493 §2.1).
+func (r *reader) unescape(start, at int) (chars, error) {
 	end := at
 	for end < len(r.in) && r.in[end] != '"' {
 		if r.in[end] == '\\' {
@@ -311,14 +347,15 @@ func (r *reader) escaped(start, at int) (string, error) {
 		end++
 	}
 	if end >= len(r.in) {
-		return "", errSyntax
+		return chars{}, errSyntax
 	}
 	var s string
 	if json.Unmarshal([]byte(r.in[start-1:end+1]), &s) != nil || loneSurrogate(r.in[at:end]) {
-		return "", errSyntax
+		return chars{}, errSyntax
 	}
 	r.at = end + 1
-	return s, nil
+	r.escaped = append(r.escaped, s)
+	return chars{from: uint16(len(r.escaped) - 1), len: escapedLen}, nil
 }
 
 // loneSurrogate looks through the escapes of a well-formed JSON string.
@@ -381,7 +418,7 @@ func (r *reader) number() (int32, error) {
 		r.at = start
 		return none, errNumber
 	}
-	return r.add(node{kind: number, text: r.in[start:r.at]}), nil
+	return r.add(node{kind: number, text: r.since(start)}), nil
 }
 
 // claims makes the value of a node with the types of encoding/json, numbers as json.Number.
@@ -389,11 +426,11 @@ func (t *tree) claims(at int32) any {
 	n := &t.nodes[at]
 	switch n.kind {
 	case boolean:
-		return n.text == "true"
+		return t.value(at) == "true"
 	case number:
-		return json.Number(n.text)
+		return json.Number(t.value(at))
 	case text:
-		return n.text
+		return t.value(at)
 	case array:
 		count := 0
 		for c := n.first; c != none; c = t.nodes[c].next {
@@ -417,7 +454,7 @@ func (t *tree) members(at int32) map[string]any {
 	}
 	m := make(map[string]any, count)
 	for c := t.nodes[at].first; c != none; c = t.nodes[c].next {
-		m[t.nodes[c].name] = t.claims(c)
+		m[t.name(c)] = t.claims(c)
 	}
 	return m
 }

@@ -63,17 +63,17 @@ func parse(raw string) (*sdJWT, error) {
 		return nil, err
 	}
 	// One text for all that was decoded, one slice of nodes for all that is read from it.
-	all := string(d.out)
+	s.all = string(d.out)
 	s.nodes = make([]node, 1, 32+len(raw)/48)
-	if s.jwt, s.payload, err = s.readToken("credential", &d, all, &jwt); err != nil {
+	if s.jwt, s.payload, err = s.readToken("credential", &d, &jwt); err != nil {
 		return nil, err
 	}
 	if last+1 < len(raw) {
-		if s.kb, s.kbPayload, err = s.readToken("key binding", &d, all, &kb); err != nil {
+		if s.kb, s.kbPayload, err = s.readToken("key binding", &d, &kb); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.readDisclosures(all, texts); err != nil {
+	if err := s.readDisclosures(texts); err != nil {
 		return nil, err
 	}
 	return s, s.merge()
@@ -147,8 +147,8 @@ func (d *decoder) disclosures(s *sdJWT, from int) ([]span, error) {
 	return texts, s.digests.wait(string(sums), len(texts))
 }
 
-func (s *sdJWT) readObject(what, in string) (int32, error) {
-	root, err := s.read(what, in)
+func (s *sdJWT) readObject(what string, part span) (int32, error) {
+	root, err := s.read(what, part)
 	if err == nil && s.nodes[root].kind != object {
 		err = hufu.Refuse(RuleMalformed, "%s: not an object", what)
 	}
@@ -156,8 +156,8 @@ func (s *sdJWT) readObject(what, in string) (int32, error) {
 }
 
 // readToken reads header and payload of one of the two JWS in an SD-JWT.
-func (s *sdJWT) readToken(what string, d *decoder, all string, t *token) (*jws.Message, int32, error) {
-	header, err := s.readObject(what+" header", t.header.of(all))
+func (s *sdJWT) readToken(what string, d *decoder, t *token) (*jws.Message, int32, error) {
+	header, err := s.readObject(what+" header", t.header)
 	if err != nil {
 		return nil, none, err
 	}
@@ -176,7 +176,7 @@ func (s *sdJWT) readToken(what string, d *decoder, all string, t *token) (*jws.M
 	if !knownAlg(m.Header.Text("alg")) {
 		return nil, none, hufu.Refuse(RuleAlg, "%s: not a signature algorithm of this network", what)
 	}
-	payload, err := s.readObject(what, t.payload.of(all))
+	payload, err := s.readObject(what, t.payload)
 	return m, payload, err
 }
 

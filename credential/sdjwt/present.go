@@ -121,7 +121,7 @@ func (c *Credential) bind(rand io.Reader, presented string, kb KeyBinding) (stri
 func (s *sdJWT) choose(shown []bool, at int32, path Path, around int32) (bool, error) {
 	n := &s.nodes[at]
 	if n.disclosure != 0 {
-		around = n.disclosure
+		around = int32(n.disclosure)
 	}
 	if len(path) == 0 {
 		for i := around; i != 0; i = s.disclosures[i-1].under {

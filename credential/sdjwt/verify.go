@@ -154,7 +154,7 @@ func (s *sdJWT) kbText(name string) string {
 	if at == none || s.nodes[at].kind != text {
 		return ""
 	}
-	return s.nodes[at].text
+	return s.value(at)
 }
 
 // kbTime reads a time of the key binding; 0 is absent.
