@@ -1,12 +1,14 @@
 package issuer
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -57,7 +59,7 @@ type Report struct {
 }
 
 // enrolBatch is how many rows share a transaction.
-const enrolBatch = 500
+const enrolBatch = 2000
 
 // Enrol reads a register (see [roster.NewReader]) and enrols everybody whose row is good. Enrolling the
 // same register again changes nothing; a row that differs replaces the person's file. Rows are
@@ -104,6 +106,13 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 	if len(people) == 0 {
 		return nil
 	}
+	// A register lists families together; the order of the rows in the store must not say so.
+	refs := make([]PersonRef, len(people))
+	order := make([]int, len(people))
+	for i := range people {
+		refs[i], order[i] = s.vault.ref(people[i].ResidentNumber), i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(refs[a][:], refs[b][:]) })
 	var counts Report
 	err := s.store.write(ctx, func(t *sql.Tx) error {
 		find, err := t.PrepareContext(ctx, "SELECT data_key, mark FROM people WHERE person = ?")
@@ -111,14 +120,14 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 			return err
 		}
 		defer find.Close()
-		put, err := t.PrepareContext(ctx, `INSERT INTO people VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET data_key = excluded.data_key, file = excluded.file, mark = excluded.mark, changed = excluded.changed`)
+		put, err := t.PrepareContext(ctx, `INSERT INTO people (person, data_key, file, mark, changed) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (person) DO UPDATE SET data_key = excluded.data_key, file = excluded.file, mark = excluded.mark, changed = excluded.changed`)
 		if err != nil {
 			return err
 		}
 		defer put.Close()
-		for i := range people {
-			if err := s.enrolOne(ctx, find, put, &people[i], &counts); err != nil {
+		for _, i := range order {
+			if err := s.enrolOne(ctx, find, put, refs[i], &people[i], &counts); err != nil {
 				return err
 			}
 		}
@@ -133,12 +142,11 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 	return nil
 }
 
-func (s *Service) enrolOne(ctx context.Context, find, put *sql.Stmt, p *roster.Person, counts *Report) error {
+func (s *Service) enrolOne(ctx context.Context, find, put *sql.Stmt, ref PersonRef, p *roster.Person, counts *Report) error {
 	raw, err := encodeFile(p)
 	if err != nil {
 		return err
 	}
-	ref := s.vault.ref(p.ResidentNumber)
 	mark := s.vault.markOf(raw)
 	var sealedKey, had []byte
 	err = find.QueryRowContext(ctx, ref[:]).Scan(&sealedKey, &had)

@@ -86,7 +86,7 @@ func (v view) Network() hufu.Network          { return network }
 
 // scene is an issuer with a ledger and a clock.
 type scene struct {
-	*testing.T
+	testing.TB
 	*issuer.Service
 	ledger *ledger
 	cfg    issuer.Config
@@ -94,9 +94,9 @@ type scene struct {
 	path   string
 }
 
-func start(t *testing.T, adjust ...func(*issuer.Config)) *scene {
+func start(t testing.TB, adjust ...func(*issuer.Config)) *scene {
 	t.Helper()
-	s := &scene{T: t, ledger: newLedger(), now: morning, path: filepath.Join(t.TempDir(), "issuer.db")}
+	s := &scene{TB: t, ledger: newLedger(), now: morning, path: filepath.Join(t.TempDir(), "issuer.db")}
 	control, err := keys.Ed25519.Generate(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func people(n int) []roster.Person {
 	return out
 }
 
-func register(t *testing.T, list []roster.Person) *bytes.Reader {
+func register(t testing.TB, list []roster.Person) *bytes.Reader {
 	t.Helper()
 	var b bytes.Buffer
 	if err := roster.Write(&b, func(yield func(roster.Person) bool) {
@@ -165,7 +165,7 @@ func register(t *testing.T, list []roster.Person) *bytes.Reader {
 
 func (s *scene) enrol(list []roster.Person) issuer.Report {
 	s.Helper()
-	r, err := s.Enrol(s.Context(), register(s.T, list), nil)
+	r, err := s.Enrol(s.Context(), register(s.TB, list), nil)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -8,12 +8,13 @@ CREATE TABLE settings (
 
 -- One file a person, encrypted under a key of its own. Without data_key the file is erased.
 CREATE TABLE people (
-    person   BLOB PRIMARY KEY,  -- keyed digest of the resident number
-    data_key BLOB,              -- sealed under the master key
-    file     BLOB,              -- sealed under the data key
-    mark     BLOB,              -- keyed digest of the row, to tell an unchanged one
+    number   INTEGER PRIMARY KEY,
+    person   BLOB NOT NULL UNIQUE, -- keyed digest of the resident number
+    data_key BLOB,                 -- sealed under the master key
+    file     BLOB,                 -- sealed under the data key
+    mark     BLOB,                 -- keyed digest of the row, to tell an unchanged one
     changed  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- The copies a person holds. Which status entry a copy has is sealed under the person's data key.
 CREATE TABLE copies (
