@@ -3,6 +3,7 @@ package gate_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -138,12 +139,12 @@ func TestAttacksOnPresentations(t *testing.T) {
 				return bind(t, alice.scene, bare, oid4vp.ClientID(r.Verifier), r.Nonce, alice.clock(), alice.key)
 			})
 		}, sdjwt.RuleAlg},
-		"alg HS256 keyed with the public key": {func(t *testing.T, alice *person, r *oid4vp.SignedRequest) oid4vp.VPToken {
+		"alg HS512 keyed with the public key": {func(t *testing.T, alice *person, r *oid4vp.SignedRequest) oid4vp.VPToken {
 			return tamper(alice.Presents(r), func(p string) string {
-				bare := rewrite(t, withoutBinding(p), setAlg("HS256"), nil)
+				bare := rewrite(t, withoutBinding(p), setAlg("HS512"), nil)
 				token, rest, _ := strings.Cut(bare, "~")
 				input := token[:strings.LastIndexByte(token, '.')]
-				mac := hmac.New(sha256.New, alice.agency.Signer.Public().Raw())
+				mac := hmac.New(sha512.New, alice.agency.Signer.Public().Raw())
 				mac.Write([]byte(input))
 				bare = input + "." + jws.EncodeBase64(mac.Sum(nil)) + "~" + rest
 				return bind(t, alice.scene, bare, oid4vp.ClientID(r.Verifier), r.Nonce, alice.clock(), alice.key)

@@ -41,6 +41,7 @@ type generation struct {
 	chains map[chainQuestion]found[struct{}]
 	types  map[string]*contract.Type
 	heads  map[hufu.ContractID]found[*contract.Contract]
+	lists  map[listReference]found[list]
 }
 
 type keyQuestion struct {
@@ -52,6 +53,17 @@ type chainQuestion struct {
 	issuer hufu.DID
 	vct    string
 	at     int64
+}
+
+// listReference is how an issuer's credentials name a status list, list which one it is.
+type listReference struct {
+	issuer hufu.DID
+	uri    string
+}
+
+type list struct {
+	issuer hufu.ID
+	number uint64
 }
 
 // found is an answer of the ledger: a value or a refusal, both of which hold as long as the state does.
@@ -223,8 +235,8 @@ func (g *generation) credentialType(v client.View, vct string) (*contract.Type, 
 }
 
 // checkStatus refuses what is not valid now. The reference must be to a list of the issuer's own.
-func checkStatus(v client.View, issuer hufu.DID, ref *sdjwt.StatusRef) error {
-	s, err := status.LookupURI(v, issuer, ref.URI, ref.Index)
+func (g *generation) checkStatus(v client.View, issuer hufu.DID, ref *sdjwt.StatusRef) error {
+	s, err := g.lookup(v, issuer, ref)
 	switch {
 	case err != nil:
 		return err
@@ -234,4 +246,26 @@ func checkStatus(v client.View, issuer hufu.DID, ref *sdjwt.StatusRef) error {
 		return hufu.Refuse(RuleSuspended, "the issuer has suspended the credential")
 	}
 	return hufu.Refuse(RuleRevoked, "the issuer has revoked the credential")
+}
+
+// lookup remembers which references were good, not what they point to.
+func (g *generation) lookup(v client.View, issuer hufu.DID, ref *sdjwt.StatusRef) (hufu.Status, error) {
+	question := listReference{issuer, ref.URI}
+	g.mu.RLock()
+	known, ok := g.lists[question]
+	g.mu.RUnlock()
+	if ok {
+		return status.Lookup(v, known.value.issuer, known.value.number, ref.Index)
+	}
+	s, err := status.LookupURI(v, issuer, ref.URI, ref.Index)
+	if err != nil {
+		return 0, err
+	}
+	_, err = recall(g, &g.lists, question, func() (l list, err error) {
+		if _, l.number, err = status.ParseURI(ref.URI); err == nil {
+			_, l.issuer, err = issuer.Parse()
+		}
+		return l, err
+	})
+	return s, err
 }

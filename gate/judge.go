@@ -102,7 +102,7 @@ func (g *generation) verify(v client.View, q *question, query *dcql.CredentialQu
 		return none, err
 	}
 	if got.Status != nil {
-		if err := checkStatus(v, issuer, got.Status); err != nil {
+		if err := g.checkStatus(v, issuer, got.Status); err != nil {
 			return none, err
 		}
 	}

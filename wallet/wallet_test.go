@@ -13,6 +13,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/contract/dcql"
+	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/internal/world"
 	"github.com/hufu-id/hufu/keys"
@@ -247,7 +248,7 @@ func TestAcceptRefusals(t *testing.T) {
 			p.IssuedAt = p.IssuedAt.Add(-2 * time.Hour)
 			p.ExpiresAt = p.IssuedAt.Add(time.Hour)
 		}, want: sdjwt.RuleExpired},
-		"with a key binding": {alter: func(c string) string { return c + "e30.e30.e30" }, want: sdjwt.RuleAlg},
+		"with a key binding": {alter: func(c string) string { return bound(t, c) }, want: sdjwt.RuleKeyBindingUnexpected},
 		"junk":               {alter: func(string) string { return "junk" }, want: sdjwt.RuleMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,6 +271,13 @@ func TestAcceptRefusals(t *testing.T) {
 			check(t, w.Accept(s.view(), []string{good}))
 		})
 	}
+}
+
+// bound appends a key binding to a credential, which makes it a presentation.
+func bound(t *testing.T, credential string) string {
+	t.Helper()
+	key := must[keys.Signer](t)(keys.Ed25519.Load(make([]byte, 32)))
+	return credential + must[string](t)(jws.Sign(nil, jws.Header{"typ": "kb+jwt"}, []byte(`{"iat":1}`), key))
 }
 
 func TestKeys(t *testing.T) {
