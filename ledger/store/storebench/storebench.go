@@ -32,6 +32,7 @@ type Config struct {
 type Result struct {
 	Fill, Inserts, Updates Rate
 	Prove                  time.Duration // mean for one existing key
+	ProveCPU               time.Duration // the same, processor time
 	ProofBytes             int           // mean
 	Open                   time.Duration // of the store at its full size
 }
@@ -196,11 +197,11 @@ func (c *Config) record(number int, random *rand.Rand) store.Change {
 func (c *Config) prove(s store.Store, r *Result) error {
 	const proofs = 20_000
 	random := rand.New(rand.NewPCG(3, 4))
-	var spent time.Duration
+	var spent, worked time.Duration
 	size := 0
 	for i := range 2 * proofs {
 		if i == proofs { // the first half read tables that compactions have just written
-			spent, size = 0, 0
+			spent, size, worked = 0, 0, cpu()
 		}
 		ask := [][]byte{key(random.IntN(c.Records))}
 		start := time.Now()
@@ -211,7 +212,7 @@ func (c *Config) prove(s store.Store, r *Result) error {
 		spent += time.Since(start)
 		size += len(a.Items[0].Proof)
 	}
-	r.Prove, r.ProofBytes = spent/proofs, size/proofs
-	c.Progress(fmt.Sprintf("prove: %v, %d bytes", r.Prove, r.ProofBytes))
+	r.Prove, r.ProveCPU, r.ProofBytes = spent/proofs, (cpu()-worked)/proofs, size/proofs
+	c.Progress(fmt.Sprintf("prove: %v (CPU %v), %d bytes", r.Prove, r.ProveCPU, r.ProofBytes))
 	return nil
 }
