@@ -4,11 +4,16 @@ import (
 	"errors"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
-	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/state/trust"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
 
 // hintFor says what to do next about an error, or "".
@@ -28,7 +33,10 @@ func hintFor(err error) string {
 		{keystore.ErrWrongPassphrase, "nothing was changed; try again with the passphrase the home was made with"},
 		{keystore.ErrWrongKeyFile, "nothing was changed; give the key file the home was made with"},
 		{keystore.ErrPermissions, "close it to others with: chmod 600 FILE"},
-		{store.ErrLocked, "another process serves this home; stop it first, or use that one"},
+		{node.ErrLocked, "another process serves this home; stop it first, or use that one"},
+		{node.ErrDiskFull, "make room, then start again; nothing acknowledged is lost"},
+		{node.ErrReadOnly, "give this user the right to write there"},
+		{node.ErrWrongNetwork, "leave --network out, or name another --home"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
 		{server.ErrNotLoopback, "listen on 127.0.0.1 and put a TLS server in front"},
 	} {
@@ -37,4 +45,16 @@ func hintFor(err error) string {
 		}
 	}
 	return ruleHints()[hufu.RuleOf(err)]
+}
+
+// ruleHints says what to do about refusals that people meet.
+func ruleHints() map[hufu.Rule]string {
+	return map[hufu.Rule]string{
+		gov.RuleNoQuota:          "name a member of this home that pays for it with --sponsor",
+		trust.RuleNotAccredited:  "the members accredit an issuer with: hufu gov propose accredit",
+		issuer.RuleUnknownPerson: "enrol the register first: hufu issuer enrol ROSTER.csv",
+		gate.RuleNotPublished:    "publish the contract first: hufu gate publish FILE --as NAME",
+		oid4vci.RuleNonce:        "get a fresh one with: hufu issuer nonce",
+		client.RuleTrustExpired:  "fetch the network's genesis or a recent checkpoint by a way you trust",
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,28 +82,23 @@ func (a *app) reportReplay(r *gate.Replayed) error {
 	return err
 }
 
-// snapshotView opens a snapshot file against the genesis of --home.
-func (a *app) snapshotView(path string, genesis []byte) (client.View, error) {
-	trust, err := client.ParseGenesis(genesis)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return client.OpenSnapshot(f, trust, time.Now())
-}
-
 // viewAt is the ledger as of a height: from a snapshot file of that height, or replayed from genesis.
 func (a *app) viewAt(ctx context.Context, node, snapshot string, height hufu.Height) (client.View, func(), error) {
-	s, err := a.connect(node, false)
-	if err != nil && snapshot == "" {
+	t := &target{node: node}
+	if snapshot != "" {
+		genesis, err := t.genesisOnly(a)
+		if err != nil {
+			return nil, nil, err
+		}
+		v, err := openSnapshot(snapshot, genesis)
+		return v, func() {}, err
+	}
+	r, err := a.replay(ctx, t, height)
+	if err != nil {
 		return nil, nil, err
 	}
-	_ = ctx
-	_ = s
-	_ = height
-	return nil, nil, nil
+	if r.Divergence != nil {
+		return nil, nil, errors.Join(r.Divergence, r.Close())
+	}
+	return r, func() { _ = r.Close() }, nil
 }

@@ -44,7 +44,7 @@ Run a network of one:    hufu up --home ./net`,
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "read the key store's passphrase from this file (first line; /dev/fd/N works)")
 	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase")
 	c.AddCommand(
-		a.demoCmd(), a.upCmd(), a.benchCmd(), a.rosterCmd(),
+		a.demoCmd(), a.upCmd(), a.rosterCmd(),
 		a.didCmd(), a.govCmd(), a.trustCmd(),
 		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
 		a.verifyCmd(), a.auditCmd(), a.versionCmd(),

@@ -139,7 +139,7 @@ func (s *story) openIssuer(ctx context.Context) error {
 	}
 	s.issuer, err = issuer.Open(ctx, issuer.Config{
 		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
-		StorePath: s.home.Path(home.IssuerFile), Ledger: s.ledger,
+		StorePath: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
 		StatusBase: "http://" + s.process.listen, Zone: time.Local, Since: since,
 	})

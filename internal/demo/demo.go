@@ -18,6 +18,7 @@ import (
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/roster"
 	"github.com/hufu-id/hufu/wallet"
 )
@@ -60,6 +61,9 @@ type story struct {
 	gates   map[string]*gate.Gate
 	doors   map[string]hufu.ContractID
 	stores  []gate.Store
+
+	before, after hufu.Height // of the ledger, around the verification of everybody
+	snapshot      string      // file
 }
 
 // person is one person of the register with a wallet.
@@ -160,7 +164,7 @@ func (s *story) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	genesis, err := newGenesis(doc)
+	genesis, err := node.NewGenesis(doc, time.Now())
 	if err != nil {
 		return err
 	}

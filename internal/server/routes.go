@@ -22,7 +22,7 @@ type Ledger interface {
 type Parts struct {
 	Ledger  Ledger
 	Metrics *prometheus.Registry
-	Issuer  http.Handler // /statuslists/
+	Issuer  http.Handler            // /statuslists/
 	Gates   map[string]http.Handler // by name: /gates/NAME/gate/
 }
 

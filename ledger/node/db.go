@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -172,7 +173,7 @@ func (db *database) Compact(start, end []byte) error {
 	if end == nil {
 		end = bytes.Repeat([]byte{0xff}, 64)
 	}
-	return db.p.Compact(start, end, false)
+	return db.p.Compact(context.Background(), start, end, false)
 }
 
 type batch struct{ b *pebble.Batch }

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/audit"
+	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/status"
+	"github.com/hufu-id/hufu/ledger/state/trust"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// target is a network to look at: its genesis and a node.
+type target struct {
+	genesis, node string
+}
+
+func (t *target) flags(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar(&t.genesis, "genesis", "", "genesis file of the network (default: that of --home)")
+	c.Flags().StringVar(&t.node, "node", "", "URL of a node's RPC (default: the process that serves --home)")
+	return c
+}
+
+// resolve fills in from --home what the flags leave open.
+func (t *target) resolve(a *app) (genesis []byte, node string, err error) {
+	if t.genesis != "" {
+		genesis, err = os.ReadFile(t.genesis)
+	} else {
+		var h *home.Home
+		if h, err = home.Peek(a.home); err == nil {
+			genesis, err = h.Genesis()
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if t.node != "" {
+		return genesis, t.node, nil
+	}
+	h, err := home.Peek(a.home)
+	if err != nil {
+		return nil, "", err
+	}
+	running, err := h.GetRunning()
+	return genesis, running.Node, err
+}
+
+// errDivergence ends an audit that found the ledger to be other than its rules make it.
+var errDivergence = errors.New("the ledger is not what its rules make it")
+
+func (a *app) auditCmd() *cobra.Command {
+	var t target
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Replay the ledger from genesis and compare every app hash",
+		Long: `Replays every block through the ledger's rules into a store of its own, checks every commit, transaction
+list, result and app hash against the signed headers, and says where the first thing differs.`,
+		Example: "  hufu audit --home ./net\n  hufu audit --genesis genesis.json --node http://127.0.0.1:26657 --json",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := a.replay(c.Context(), &t, 0)
+			if err != nil {
+				return err
+			}
+			report := r.Report
+			if err := r.Close(); err != nil {
+				return err
+			}
+			err = a.emit(report, func(w io.Writer) {
+				fmt.Fprintf(w, "network %s: %d blocks and %d transactions replayed, %d of them refused by a rule\n", report.Network, report.Blocks, report.Transactions, report.Refused)
+				if report.Divergence != nil {
+					fmt.Fprintf(w, "DIVERGENCE %v\n", report.Divergence)
+					return
+				}
+				fmt.Fprintf(w, "app hash after block %d: %s, the same as signed\n", report.Height, report.AppHash)
+			})
+			if err == nil && !report.AppHashMatch {
+				return silentError{errDivergence}
+			}
+			return err
+		},
+	}
+	t.flags(c)
+	c.AddCommand(a.auditSnapshotCmd())
+	return c
+}
+
+// replay replays the ledger up to a height, 0 for all of it.
+func (a *app) replay(ctx context.Context, t *target, until hufu.Height) (*audit.Replayed, error) {
+	genesis, node, err := t.resolve(a)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := client.Dial(node)
+	if err != nil {
+		return nil, err
+	}
+	var add func(int)
+	done := func() {}
+	r, err := audit.Replay(ctx, genesis, transport, audit.Options{Until: until, Tick: func(_, of hufu.Height) {
+		if add == nil {
+			add, done = a.progress("blocks", int(of))
+		}
+		add(1)
+	}})
+	done()
+	return r, err
+}
+
+func (a *app) auditSnapshotCmd() *cobra.Command {
+	var t target
+	var out string
+	c := &cobra.Command{
+		Use:     "snapshot --out FILE",
+		Short:   "Write all that a verifier needs offline, signed by the validators, into one file",
+		Example: "  hufu audit snapshot --home ./net --out ledger.snapshot",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			genesis, node, err := t.resolve(a)
+			if err != nil {
+				return err
+			}
+			l, err := dial(node, genesis)
+			if err != nil {
+				return err
+			}
+			asOf, err := writeSnapshot(c.Context(), l, out)
+			if err = errors.Join(err, l.Close()); err != nil {
+				return err
+			}
+			return a.emit(asOf, func(w io.Writer) {
+				fmt.Fprintf(w, "the ledger at height %d, as of %s, in %s\n", asOf.Height, asOf.Time.Format(time.RFC3339), out)
+			})
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "file to write")
+	_ = c.MarkFlagRequired("out")
+	return t.flags(c)
+}
+
+func writeSnapshot(ctx context.Context, l *client.Client, path string) (hufu.AsOf, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return hufu.AsOf{}, err
+	}
+	asOf, err := l.ExportSnapshot(ctx, f)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return asOf, errors.Join(err, os.Remove(path))
+	}
+	return asOf, nil
+}
+
+// verdict is what hufu verify finds out about a credential. It holds no claims.
+type verdict struct {
+	Type      string    `json:"type"`
+	Issuer    string    `json:"issuer"`
+	IssuedAt  time.Time `json:"issued_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Status    string    `json:"status"`
+	Chain     int       `json:"accreditations"` // links up to the members
+	AsOf      hufu.AsOf `json:"as_of"`
+	StaleS    float64   `json:"staleness_s"`
+}
+
+func (a *app) verifyCmd() *cobra.Command {
+	var t target
+	var snapshot string
+	c := &cobra.Command{
+		Use:   "verify CREDENTIAL",
+		Short: "Check a credential: signature, times, accreditation and status, online or from a snapshot",
+		Long: `Checks a credential (SD-JWT VC, without key binding) against the ledger, or with --snapshot against a file and
+no network at all, and says how old the ledger state was. Whether its holder is here, only a gate can tell.`,
+		Example: "  hufu verify credential.txt --snapshot ledger.snapshot --genesis genesis.json",
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			raw, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			cred, err := sdjwt.Parse(strings.TrimSpace(string(raw)))
+			if err != nil {
+				return err
+			}
+			var out verdict
+			check := func(v client.View) (err error) {
+				out, err = verifyCredential(v, cred, time.Now())
+				return err
+			}
+			if err := a.onView(c.Context(), &t, snapshot, check); err != nil {
+				return err
+			}
+			err = a.emit(out, func(w io.Writer) {
+				fmt.Fprintf(w, "%s\n  issued by %s, accredited through %d links\n  issued %s, until %s, %s\n  on the ledger at height %d, %.0f s old\n",
+					out.Type, out.Issuer, out.Chain, out.IssuedAt.Format(time.RFC3339), out.ExpiresAt.Format(time.RFC3339), out.Status, out.AsOf.Height, out.StaleS)
+			})
+			if err == nil && out.Status != hufu.StatusValid.String() {
+				return silentError{errors.New("the credential is " + out.Status)}
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&snapshot, "snapshot", "", "verify offline, against this snapshot file")
+	return t.flags(c)
+}
+
+// onView runs f on a snapshot, or on the newest state that a node can prove.
+func (a *app) onView(ctx context.Context, t *target, snapshot string, f func(client.View) error) error {
+	if snapshot != "" {
+		genesis, err := t.genesisOnly(a)
+		if err != nil {
+			return err
+		}
+		view, err := openSnapshot(snapshot, genesis)
+		if err != nil {
+			return err
+		}
+		return f(view)
+	}
+	genesis, node, err := t.resolve(a)
+	if err != nil {
+		return err
+	}
+	l, err := dial(node, genesis)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Read(ctx, f), l.Close())
+}
+
+func (t *target) genesisOnly(a *app) ([]byte, error) {
+	if t.genesis != "" {
+		return os.ReadFile(t.genesis)
+	}
+	h, err := home.Peek(a.home)
+	if err != nil {
+		return nil, err
+	}
+	return h.Genesis()
+}
+
+func openSnapshot(path string, genesis []byte) (client.View, error) {
+	trust, err := client.ParseGenesis(genesis)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return client.OpenSnapshot(f, trust, time.Now())
+}
+
+// clockSkew is how far the clocks of issuers may be off.
+const clockSkew = 30 * time.Second
+
+func verifyCredential(v client.View, cred *sdjwt.Credential, now time.Time) (verdict, error) {
+	got, err := cred.Verify(sdjwt.VerifyParams{Now: now, ClockSkew: clockSkew, ResolveKey: func(iss, kid, _ string, iat int64) (keys.PublicKey, error) {
+		return issuerKey(v, iss, kid, iat)
+	}})
+	if err != nil {
+		return verdict{}, err
+	}
+	_, id, err := hufu.DID(got.Issuer).Parse()
+	if err != nil {
+		return verdict{}, err
+	}
+	chain, err := trust.Chain(v, id, got.Type, got.IssuedAt.Unix(), v.AsOf())
+	if err != nil {
+		return verdict{}, err
+	}
+	out := verdict{
+		Type: got.Type, Issuer: got.Issuer, IssuedAt: got.IssuedAt, ExpiresAt: got.ExpiresAt, Status: hufu.StatusValid.String(),
+		Chain: len(chain), AsOf: v.AsOf(), StaleS: now.Sub(v.AsOf().Time).Seconds(),
+	}
+	if got.Status != nil {
+		st, err := status.LookupURI(v, hufu.DID(got.Issuer), got.Status.URI, got.Status.Index)
+		if err != nil {
+			return out, err
+		}
+		out.Status = st.String()
+	}
+	return out, nil
+}
+
+func issuerKey(v client.View, iss, kid string, iat int64) (keys.PublicKey, error) {
+	owner, fragment, err := hufu.SplitDIDURL(kid)
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	network, id, err := owner.Parse()
+	if err != nil || string(owner) != iss || network != v.Network() {
+		return keys.PublicKey{}, hufu.Refuse(sdjwt.RuleIssuerKey, "the key named is none of the issuer's on this ledger")
+	}
+	rec, err := did.Active(v, id)
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	return rec.KeyAt(fragment, tx.PurposeAssertion, iat)
+}
