@@ -150,6 +150,18 @@ func TestListRefuses(t *testing.T) {
 			wantRule(t, err, c.rule)
 		})
 	}
+	// The largest list is a list.
+	for name, largest := range map[string]func() (*status.List, error){
+		"new":      func() (*status.List, error) { return status.NewList(8, status.MaxListBytes) },
+		"of bytes": func() (*status.List, error) { return status.FromBytes(1, make([]byte, status.MaxListBytes)) },
+		"decompressed": func() (*status.List, error) {
+			return status.Decompress(1, compress(t, make([]byte, status.MaxListBytes)))
+		},
+	} {
+		if l, err := largest(); err != nil || len(l.Bytes()) != status.MaxListBytes {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	l, err := status.NewList(2, 5)
 	if err != nil {
 		t.Fatal(err)

@@ -58,6 +58,7 @@ func TestReferenceRefuses(t *testing.T) {
 		"uri relative":     `{"status":{"status_list":{"idx":1,"uri":"/statuslists/1"}}}`,
 		"uri without host": `{"status":{"status_list":{"idx":1,"uri":"https:///1"}}}`,
 		"uri with space":   `{"status":{"status_list":{"idx":1,"uri":"https://a/ 1"}}}`,
+		"uri unreadable":   `{"status":{"status_list":{"idx":1,"uri":"https://a:b/1"}}}`,
 		"uri not ASCII":    `{"status":{"status_list":{"idx":1,"uri":"https://a/é"}}}`,
 		"uri too long":     `{"status":{"status_list":{"idx":1,"uri":"https://a/` + strings.Repeat("x", status.MaxURILen) + `"}}}`,
 	} {
@@ -65,6 +66,10 @@ func TestReferenceRefuses(t *testing.T) {
 			_, err := status.ReferenceOf(claimsOf(t, text))
 			wantRule(t, err, status.RuleReference)
 		})
+	}
+	largest := status.Reference{URI: "https://a/~" + strings.Repeat("x", status.MaxURILen-11), Index: 1<<53 - 1}
+	if ref, err := status.ReferenceOf(map[string]any{"status": largest.Claim()}); err != nil || *ref != largest {
+		t.Errorf("the largest reference: %v", err)
 	}
 	_, err := status.ReferenceOf(map[string]any{"status": status.Reference{URI: "https://a/1", Index: 1 << 53}.Claim()})
 	wantRule(t, err, status.RuleReference)

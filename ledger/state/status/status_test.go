@@ -373,6 +373,11 @@ func TestKeys(t *testing.T) {
 	if len(r.keys) != 4 { // record, map, two chunks
 		t.Errorf("an export read %d keys", len(r.keys))
 	}
+	// The map changes only when a chunk comes to be.
+	same := state.NewOverlay(l)
+	if err := (ledger{same}).set(issuer, 0, to(revoked, 70_002)); err != nil || same.Len() != 1 {
+		t.Errorf("one more entry of a chunk wrote %d keys: %v", same.Len(), err)
+	}
 	// Sending the same batch again changes nothing.
 	o := state.NewOverlay(l)
 	if err := (ledger{o}).set(issuer, 0, to(revoked, 70_000, 70_001, 900_000)); err != nil || o.Len() != 0 {
