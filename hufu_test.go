@@ -15,8 +15,8 @@ import (
 func TestNetworkNames(t *testing.T) {
 	for name, want := range map[hufu.Network]bool{
 		"demo": true, "cn-pilot": true, "0": true, "a--b": true,
-		hufu.Network(strings.Repeat("a", hufu.MaxNetworkLen)):     true,
-		hufu.Network(strings.Repeat("a", hufu.MaxNetworkLen + 1)): false,
+		hufu.Network(strings.Repeat("a", hufu.MaxNetworkLen)):   true,
+		hufu.Network(strings.Repeat("a", hufu.MaxNetworkLen+1)): false,
 		"": false, "-a": false, "a-": false, "Demo": false, "a_b": false, "a:b": false, "é": false, "a b": false,
 	} {
 		if got := name.Valid(); got != want {

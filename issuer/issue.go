@@ -151,7 +151,7 @@ func (s *Service) prepare(ctx context.Context, t *sql.Tx, ref PersonRef, req *Is
 	if err != nil {
 		return nil, err
 	}
-	defer insert.Close()
+	defer insert.Close() //nolint:errcheck // what was read or written is checked before
 	batches := make([]batch, len(types))
 	for i, vct := range types {
 		if slices.Contains(types[:i], vct) {

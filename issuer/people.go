@@ -119,13 +119,13 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 		if err != nil {
 			return err
 		}
-		defer find.Close()
+		defer find.Close() //nolint:errcheck // what was read or written is checked before
 		put, err := t.PrepareContext(ctx, `INSERT INTO people (person, data_key, file, mark, changed) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (person) DO UPDATE SET data_key = excluded.data_key, file = excluded.file, mark = excluded.mark, changed = excluded.changed`)
 		if err != nil {
 			return err
 		}
-		defer put.Close()
+		defer put.Close() //nolint:errcheck // what was read or written is checked before
 		for _, i := range order {
 			if err := s.enrolOne(ctx, find, put, refs[i], &people[i], &counts); err != nil {
 				return err
@@ -258,7 +258,7 @@ func (s *Service) Accesses(ctx context.Context, ref PersonRef) ([]Access, error)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: store: %w", err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // what was read or written is checked before
 	var out []Access
 	for rows.Next() {
 		var a Access

@@ -3,6 +3,7 @@ package issuer
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"slices"
 	"sync"
@@ -37,6 +38,7 @@ const maxEntries = 11_000
 // held is one copy somebody holds.
 type held struct {
 	number int64 // in the store
+	status hufu.Status
 	copyRecord
 }
 
@@ -82,7 +84,7 @@ func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (
 	if err != nil {
 		return nil, 0, err
 	}
-	defer find.Close()
+	defer find.Close() //nolint:errcheck // what was read or written is checked before
 	seen := make(map[PersonRef]bool, len(req.People))
 	for _, ref := range req.People {
 		if seen[ref] {
@@ -93,37 +95,46 @@ func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (
 		if err != nil {
 			return nil, 0, err
 		}
-		rows, err := find.QueryContext(ctx, ref[:])
+		copies, err := holdings(ctx, find, key, ref)
 		if err != nil {
 			return nil, 0, err
 		}
-		for rows.Next() {
-			var c held
-			var had hufu.Status
-			var sealed []byte
-			if err = rows.Scan(&c.number, &had, &sealed); err != nil {
-				break
-			}
-			var raw []byte
-			if raw, err = open(key, "copy", ref, sealed); err != nil {
-				break
-			}
-			if err = encoding.Unmarshal(raw, &c.copyRecord); err != nil {
-				break
-			}
+		for _, c := range copies {
 			switch {
 			case len(req.Types) > 0 && !slices.Contains(req.Types, c.Type):
-			case had == hufu.StatusRevoked && req.Status != hufu.StatusRevoked:
+			case c.status == hufu.StatusRevoked && req.Status != hufu.StatusRevoked:
 				final++
 			default:
 				out = append(out, c)
 			}
 		}
-		if err := cmp.Or(err, rows.Err(), rows.Close()); err != nil {
-			return nil, 0, err
-		}
 	}
 	return out, final, nil
+}
+
+// holdings lists the copies of one person.
+func holdings(ctx context.Context, find *sql.Stmt, key cipher.AEAD, ref PersonRef) (out []held, err error) {
+	rows, err := find.QueryContext(ctx, ref[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // Err is checked
+	for rows.Next() {
+		var c held
+		var sealed []byte
+		if err := rows.Scan(&c.number, &c.status, &sealed); err != nil {
+			return nil, err
+		}
+		raw, err := open(key, "copy", ref, sealed)
+		if err != nil {
+			return nil, err
+		}
+		if err := encoding.Unmarshal(raw, &c.copyRecord); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
 }
 
 // setEntries sets entries of one list, on the ledger and then in the store.
@@ -142,7 +153,7 @@ func (s *Service) setEntries(ctx context.Context, copies []held, to hufu.Status,
 		if err != nil {
 			return err
 		}
-		defer set.Close()
+		defer set.Close() //nolint:errcheck // what was read or written is checked before
 		for _, c := range copies {
 			if _, err := set.ExecContext(ctx, to, c.number); err != nil {
 				return err

@@ -113,23 +113,24 @@ func (s *store) run() {
 }
 
 func (s *store) commit(group []change) {
+	ctx := context.Background() // the group is not one caller's to call off
 	results := make([]error, len(group))
 	err := func() error {
-		tx, err := s.writes.Begin()
+		tx, err := s.writes.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 		for i, c := range group {
-			if _, err := tx.Exec("SAVEPOINT one"); err != nil {
+			if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 				return err
 			}
 			if results[i] = c.do(tx); results[i] != nil {
-				if _, err := tx.Exec("ROLLBACK TO one"); err != nil {
+				if _, err := tx.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
 					return err
 				}
 			}
-			if _, err := tx.Exec("RELEASE one"); err != nil {
+			if _, err := tx.ExecContext(ctx, "RELEASE one"); err != nil {
 				return err
 			}
 		}
