@@ -9,7 +9,7 @@ build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VE
 # Packages whose code runs concurrently, tested again under the race detector.
 RACE = ./ledger/store/... ./ledger/node/... ./ledger/client/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/...
 
-.PHONY: all build demo test unit race wasm lint fmt fuzz bench setup clean
+.PHONY: all build demo test unit race wasm lint format vet fmt fuzz bench setup clean
 
 all: build
 
@@ -41,10 +41,16 @@ setup:
 	    apt-get update -qq && apt-get install -y -qq openssl; \
 	  else echo "NOTE: no OpenSSL 3 here (Debian: apt-get install openssl): the SM2 and SM3 cross-checks will skip"; fi; fi
 
-# Linters come from their own module, so that they never enter the product's.
-lint:
-	$(GO) build -C tools -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint mvdan.cc/gofumpt
+format:
+	$(GO) build -C tools -o ../bin/ mvdan.cc/gofumpt
 	@unformatted=$$(git ls-files '*.go' | xargs ./bin/gofumpt -l); if [ -n "$$unformatted" ]; then echo "run make fmt:"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+# Linters come from their own module, so that they never enter the product's.
+lint: format
+	$(GO) build -C tools -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	./bin/golangci-lint run ./...
 
 fmt:

@@ -92,8 +92,8 @@ func TestExampleContracts(t *testing.T) {
 	}
 	stale := bank("high", "CHN", true)
 	stale.Staleness = 16 * time.Second
-	twoKeys := clinic("110000", false, "parent")
-	other := guardianship(t, "parent")
+	twoKeys := clinic("110000", false, "mother")
+	other := guardianship(t, "mother")
 	other.Holder = "key-2"
 	twoKeys.Credentials["guardian"] = other
 
@@ -108,7 +108,7 @@ func TestExampleContracts(t *testing.T) {
 		{"a resident adult", "clinic", clinic("310000", true, ""), Result{Decision: hufu.Allow, Policies: []string{"residents"}}},
 		{"an adult from elsewhere", "clinic", clinic("440000", true, ""), Result{Rule: RuleNoPermit}},
 		{"a minor alone", "clinic", clinic("110000", false, ""), Result{Rule: RuleForbidden, Policies: []string{"minors-need-a-guardian"}}},
-		{"a minor with a parent", "clinic", clinic("110000", false, "parent"), Result{Decision: hufu.Allow, Policies: []string{"residents"}}},
+		{"a minor with a parent", "clinic", clinic("110000", false, "mother"), Result{Decision: hufu.Allow, Policies: []string{"residents"}}},
 		{"a minor with a neighbour", "clinic", clinic("110000", false, "neighbour"), Result{Rule: RuleForbidden, Policies: []string{"minors-need-a-guardian"}}},
 		{"a minor with somebody else's parent", "clinic", twoKeys, Result{Rule: RuleHolder}},
 		{"a customer", "bank", bank("high", "CHN", true), Result{Decision: hufu.Allow, Policies: []string{"identified-adults"}}},
@@ -139,7 +139,7 @@ func BenchmarkDecide(b *testing.B) {
 		"reading-room": {Credentials: map[string]Credential{"person": resident(b, map[string]any{"age_equal_or_over": age(true)})}},
 		"clinic": {Credentials: map[string]Credential{
 			"person":   resident(b, map[string]any{"region": "110000", "age_equal_or_over": age(false)}),
-			"guardian": guardianship(b, "parent"),
+			"guardian": guardianship(b, "mother"),
 		}},
 	} {
 		c := example(b, name)

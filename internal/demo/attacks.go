@@ -184,12 +184,11 @@ func alterClaim(p string) string {
 	return strings.Join(parts, "~")
 }
 
-// downgrade makes the issuer's token one that claims to need no signature.
+// downgrade makes the issuer's token one that claims to need no signature, and keeps the one it has.
 func downgrade(p string) string {
 	head, rest, _ := strings.Cut(p, "~")
 	parts := strings.Split(head, ".")
 	parts[0] = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"dc+sd-jwt"}`))
-	parts[2] = ""
 	return strings.Join(parts, ".") + "~" + rest
 }
 
@@ -354,7 +353,9 @@ func (a *attacker) overAsking(ctx context.Context) (hufu.Rule, error) {
 		return "", err
 	}
 	more := r.Request
-	more.Query = json.RawMessage(strings.Replace(string(r.Query), `"claims": [`, `"claims": [{ "path": ["resident_number"] },`, 1))
+	if more.Query, err = askMore(r.Query); err != nil {
+		return "", err
+	}
 	request, err := more.Sign(rand.Reader, signer, a.gate.DID.URL(home.GateMethod))
 	if err != nil {
 		return "", err
@@ -363,6 +364,22 @@ func (a *attacker) overAsking(ctx context.Context) (hufu.Rule, error) {
 		_, err := a.victim.wallet.Present(v, request)
 		return err
 	}))
+}
+
+// askMore adds the resident number to what a query asks of its first credential.
+func askMore(query json.RawMessage) (json.RawMessage, error) {
+	var q struct {
+		Credentials []map[string]any `json:"credentials"`
+	}
+	if err := json.Unmarshal(query, &q); err != nil {
+		return nil, err
+	}
+	claims, ok := q.Credentials[0]["claims"].([]any)
+	if !ok {
+		return nil, errors.New("the query asks for no claims")
+	}
+	q.Credentials[0]["claims"] = append(claims, map[string]any{"path": []string{"resident_number"}})
+	return json.Marshal(q)
 }
 
 // refusedBy takes a refusal as an attack's end, and other errors as the demonstration's.

@@ -34,6 +34,9 @@ type process struct {
 // startTimeout bounds how long the node may take to come up.
 const startTimeout = 30 * time.Second
 
+// stopTimeout bounds how long it may take to end.
+const stopTimeout = 30 * time.Second
+
 // start runs the node and waits until it shows a signed head.
 func (p *process) start(ctx context.Context) error {
 	in, out, err := os.Pipe()
@@ -119,7 +122,12 @@ func (p *process) end(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	err := <-p.exited
+	var err error
+	select {
+	case err = <-p.exited:
+	case <-time.After(stopTimeout):
+		err = errors.Join(errors.New("the node did not stop when asked"), p.cmd.Process.Kill(), <-p.exited)
+	}
 	p.exited = nil
 	if s == syscall.SIGKILL {
 		err = nil // it says that it was killed

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
@@ -47,6 +48,7 @@ func connect(t *testing.T, n *sample.Network, url string) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	trust.Period = 100 * 365 * 24 * time.Hour // the sample genesis is of a fixed day
 	c, err := client.New(trust, transport, client.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -22,11 +22,20 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		name string
 		test func(*testing.T, store.Store)
 	}{
-		{"new", isEmpty}, {"one record", oneRecord}, {"many records", manyRecords},
-		{"delete to empty", deleteToEmpty}, {"stale", stale}, {"heights", heights},
-		{"bad changes", badChanges}, {"staging touches nothing", stagingTouchesNothing},
-		{"order does not matter", order}, {"tampered proofs", tampered}, {"neighbours", neighbours},
-		{"snapshot", snapshot}, {"concurrent readers", concurrent}, {"closed", closed},
+		{"new", isEmpty},
+		{"one record", oneRecord},
+		{"many records", manyRecords},
+		{"delete to empty", deleteToEmpty},
+		{"stale", stale},
+		{"heights", heights},
+		{"bad changes", badChanges},
+		{"staging touches nothing", stagingTouchesNothing},
+		{"order does not matter", order},
+		{"tampered proofs", tampered},
+		{"neighbours", neighbours},
+		{"snapshot", snapshot},
+		{"concurrent readers", concurrent},
+		{"closed", closed},
 		{"results are the caller's", ownership},
 	}
 	for _, tt := range tests {
