@@ -158,6 +158,8 @@ func TestForm(t *testing.T) {
 		"member in an array":                    {with(`"l":[{"...":"`+digest(name)+`"}]`, name), sdjwt.RuleDisclosure},
 		"disclosure of one":                     {with(sd(b64(`["salt"]`)), b64(`["salt"]`)), sdjwt.RuleDisclosure},
 		"disclosure of four":                    {with(`"a":1`, b64(`["salt","a",1,2]`)), sdjwt.RuleDisclosure},
+		"disclosure an object of two":           {with(`"a":1`, b64(`{"a":"salt","b":1}`)), sdjwt.RuleDisclosure},
+		"disclosure a string":                   {with(`"a":1`, b64(`"salt"`)), sdjwt.RuleDisclosure},
 		"disclosure an object":                  {with(`"a":1`, b64(`{"salt":1}`)), sdjwt.RuleDisclosure},
 		"salt a number":                         {with(`"a":1`, b64(`[1,"a",1]`)), sdjwt.RuleDisclosure},
 		"name a number":                         {with(`"a":1`, b64(`["salt",1,1]`)), sdjwt.RuleDisclosure},
