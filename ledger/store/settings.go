@@ -58,7 +58,7 @@ func PebbleOptions(s Settings) *pebble.Options {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 4 << 10
-		o.Levels[i].IndexBlockSize = 64 << 10
+		o.Levels[i].IndexBlockSize = 8 << 10
 	}
 	return o
 }
