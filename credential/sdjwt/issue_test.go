@@ -257,6 +257,10 @@ func TestIssueRefuses(t *testing.T) {
 	for range 40 {
 		deep = []any{deep}
 	}
+	deepObject := any("x")
+	for range 40 {
+		deepObject = map[string]any{"o": deepObject}
+	}
 	claim := func(name string, v any) func(*sdjwt.IssueParams) {
 		return func(p *sdjwt.IssueParams) { p.Claims = map[string]any{name: v} }
 	}
@@ -291,6 +295,9 @@ func TestIssueRefuses(t *testing.T) {
 		"bad UTF-8 key id":     func(p *sdjwt.IssueParams) { p.KeyID = "\xff" },
 		"bad UTF-8 name":       claim("\xff", "a"),
 		"too deep":             claim("a", deep),
+		"too deep objects":     claim("a", deepObject),
+		"a number of 65":       claim("a", json.Number(strings.Repeat("1", 65))),
+		"a number of 70,000":   claim("a", json.Number(strings.Repeat("1", 70_000))),
 		"too deep in clear":    claim("aka_vcts", deep),
 		"too many disclosures": claim("a", many),
 		"too large":            claim("a", strings.Repeat("a", sdjwt.MaxSize)),
@@ -328,7 +335,7 @@ func TestPresentRefuses(t *testing.T) {
 	s := newScene(t, keys.P256)
 	c := s.credential(t)
 	for _, path := range []sdjwt.Path{
-		{"nothing"}, {"sex", "x"}, {"sex", nil}, {"sex", 0}, {"address", nil}, {"roles", "x"}, {"roles", 4}, {"roles", nil, "x"},
+		{"nothing"}, {"sex", "x"}, {"sex", nil}, {"sex", 0}, {"address", nil}, {"roles", "x"}, {"roles", 4}, {"roles", nil, "x"}, {"roles", ""},
 	} {
 		_, err := c.Present(rand.Reader, []sdjwt.Path{path}, s.keyBinding())
 		wantRule(t, err, sdjwt.RuleUnknownClaim)
