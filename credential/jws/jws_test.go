@@ -111,6 +111,8 @@ func TestParseRefuses(t *testing.T) {
 		"padding":              {good + ".AA==.AA", jws.RuleMalformed},
 		"line break":           {good + ".A\nA.AA", jws.RuleMalformed},
 		"carriage return":      {good + ".AA.A\rA", jws.RuleMalformed},
+		"line break first":     {good + ".\nAA.AA", jws.RuleMalformed},
+		"return first":         {good + ".AA.\rAA", jws.RuleMalformed},
 		"loose bits":           {good + ".AB.AA", jws.RuleMalformed},
 		"standard alphabet":    {good + ".++++.AA", jws.RuleMalformed},
 		"header no JSON":       {enc(`{"alg":`) + ".AA.AA", jws.RuleMalformed},

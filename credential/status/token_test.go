@@ -251,6 +251,18 @@ func TestSignRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*status.Token){
+		"the first second": func(x *status.Token) { x.IssuedAt = time.Unix(1, 0) },
+		"the last second":  func(x *status.Token) { x.IssuedAt = time.Unix(253402300799, 0) },
+		"the shortest ttl": func(x *status.Token) { x.TTL = time.Second },
+	} {
+		fine := good
+		change(&fine)
+		if _, err := fine.Sign(rand.Reader, key); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, change := range map[string]func(*status.Token){
+		"at the epoch":    func(x *status.Token) { x.IssuedAt = time.Unix(0, 0) },
 		"no list":         func(x *status.Token) { x.List = nil },
 		"no URI":          func(x *status.Token) { x.URI = "" },
 		"no time":         func(x *status.Token) { x.IssuedAt = time.Time{} },

@@ -232,6 +232,7 @@ func TestParseURI(t *testing.T) {
 	}
 	for name, uri := range map[string]string{
 		"empty":            "",
+		"no scheme":        "localhost" + path,
 		"other scheme":     "ftp://issuer.example" + path,
 		"upper-case":       "HTTPS://issuer.example" + path,
 		"plain http":       "http://issuer.example" + path,
