@@ -1,6 +1,7 @@
 package encoding
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -54,6 +55,11 @@ func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
 // Unmarshal reads one whole item in the deterministic form into v. Anything else is refused:
 // trailing bytes, a longer integer than needed, unsorted or duplicate map keys, indefinite lengths,
 // floats, simple values other than false, true and null, text that is not UTF-8, unknown fields.
+//
+// The decoder alone would still bend some items to the type of v: a byte string of another length to
+// an array, null to a number, an integer in a tag to a plain one, an absent field to its zero value.
+// So v is written again, and unless that gives data back it is refused with [ErrOtherForm]; v is then
+// of no use.
 func Unmarshal(data []byte, v any) error {
 	if err := CheckCBOR(data); err != nil {
 		return err
@@ -61,8 +67,19 @@ func Unmarshal(data []byte, v any) error {
 	if err := decMode.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("cbor: %w", err)
 	}
+	again, err := encMode.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cbor: %w", err)
+	}
+	if !bytes.Equal(again, data) {
+		return ErrOtherForm
+	}
 	return nil
 }
+
+// ErrOtherForm is returned by [Unmarshal] for an item that is deterministic but is not how its value
+// is written.
+var ErrOtherForm = errors.New("cbor: a field is missing, empty where it should be absent, or of the wrong length or type")
 
 // ErrNotDeterministic is wrapped by every error that [CheckCBOR] gives for bytes that are CBOR but
 // not the one deterministic encoding.
