@@ -253,7 +253,7 @@ func (p *parser) statement(to *[]Statement, e entry) {
 func validTag(s string) bool {
 	for i, part := range strings.Split(s, "-") {
 		alphanumeric := strings.IndexFunc(part, func(r rune) bool { return r > 'z' || !isLetter(byte(r)) && !isDigit(byte(r)) || r == '_' }) < 0
-		letters := strings.IndexAny(part, "0123456789") < 0
+		letters := !strings.ContainsAny(part, "0123456789")
 		want := strings.ToLower(part)
 		switch {
 		case i == 0 && (!letters || len(part) < 2), len(part) == 0, len(part) > 8, !alphanumeric:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -97,16 +96,3 @@ func (a *app) withSession(node string, withKeys bool, f func(s *session) error) 
 
 // actor is the voice of one of the home's identities.
 func (s *session) actor(name string) (*home.Actor, error) { return s.home.Actor(name, s.Client) }
-
-// sponsor is the voice of a sponsor, or nil for an empty name.
-func (s *session) sponsor(name string) (*home.Actor, error) {
-	if name == "" {
-		return nil, nil //nolint:nilnil // no sponsor is an answer
-	}
-	return s.actor(name)
-}
-
-// read runs f on the newest verified state.
-func (s *session) read(ctx context.Context, f func(v client.View) error) error {
-	return s.Read(ctx, f)
-}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -214,12 +213,4 @@ func (a *app) logger(verbose bool) *slog.Logger {
 		level = slog.LevelInfo
 	}
 	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
-}
-
-// homeFile is a path that may be given relative to --home.
-func (a *app) homeFile(path, fallback string) string {
-	if path == "" {
-		return filepath.Join(a.home, fallback)
-	}
-	return path
 }

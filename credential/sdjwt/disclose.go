@@ -41,7 +41,7 @@ type digestNote struct {
 
 const (
 	spent       int32 = -1
-	manyDigests       = 64
+	manyDigests int   = 64
 )
 
 // find returns the note of a digest, which it may add, and whether it was there before. The note is

@@ -2,6 +2,7 @@ package sdjwt
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -99,7 +100,11 @@ func (t *tree) read(what string, part span) (int32, error) {
 		}
 	}
 	if err != nil {
-		return none, hufu.Refuse(hufu.RuleOf(err), "%s: at byte %d: %s", what, r.at, err.(*hufu.Refusal).Detail)
+		var refusal *hufu.Refusal
+		if !errors.As(err, &refusal) {
+			return none, err
+		}
+		return none, hufu.Refuse(refusal.Rule, "%s: at byte %d: %s", what, r.at, refusal.Detail)
 	}
 	return root, nil
 }

@@ -31,9 +31,6 @@ var attackNames = []string{
 	"missing key binding", "issued in the future",
 }
 
-// errNotRefused is for an attack that worked.
-var errNotRefused = errors.New("demo: the attack was not refused")
-
 func (s *story) attack(ctx context.Context) error {
 	s.chapterf("Every known attack is tried")
 	a, err := s.newAttacker(ctx)

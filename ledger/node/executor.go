@@ -76,7 +76,7 @@ func (e *Executor) Genesis(doc *machine.GenesisDoc, at time.Time) ([]machine.Val
 	if e.store.State().Meta != nil {
 		return vals, nil // stopped between this and block 1
 	}
-	staged, err := e.store.Stage(changes(overlay))
+	staged, err := e.store.Stage(overlay.Changes())
 	if err != nil {
 		return nil, err
 	}
@@ -273,15 +273,6 @@ func (r *run) end(txs [][]byte) (*Outcome, error) {
 		return nil, err
 	}
 	r.out.Block.Txs, r.out.Validators = txs, vals
-	r.out.staged, err = r.e.store.Stage(changes(r.overlay))
+	r.out.staged, err = r.e.store.Stage(r.overlay.Changes())
 	return &r.out, err
-}
-
-func changes(o *state.Overlay) []store.Change {
-	from := o.Changes()
-	to := make([]store.Change, len(from))
-	for i, c := range from {
-		to[i] = store.Change(c)
-	}
-	return to
 }

@@ -79,7 +79,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", cfg.ListenRPC)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenRPC)
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}

@@ -318,7 +318,7 @@ func (t *twig) edge(steps []proof.Step, side int) *proof.Membership {
 	for t.record == nil {
 		near, far := t.child(side), t.child(1-side)
 		if near == nil {
-			near, far = far, near
+			near = far
 			steps = append(steps, proof.Step{OnRight: side == 1})
 		} else {
 			steps = append(steps, proof.Step{Sibling: far.node().Hash, OnRight: side == 0})

@@ -178,7 +178,7 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 		return proof.Node{}, err
 	}
 	// Elements of grown after its top become elements of the segment after those it has by then.
-	grown, p := append(s.grown[:0], node{}), s.part
+	grown, p := append(s.grown[:0], node{}), s.part //nolint:gocritic // grown becomes s.grown below
 	shift := uint32(len(s.seg)+len(p.added)) - 1
 	n := grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
 		p.journal = appendJournal(p.journal, w, n)

@@ -116,7 +116,7 @@ func CheckProof(root hufu.Digest, key string, value, bytes []byte) error {
 		plain = ics23.VerifyNonMembership(proof.Spec(), root[:], &p, []byte(key))
 	}
 	if plain != (ours == nil) {
-		return fmt.Errorf("plain ICS-23 says %v about %q, this project says %v", plain, key, ours)
+		return fmt.Errorf("plain ICS-23 says %v about %q, this project says %w", plain, key, ours)
 	}
 	return ours
 }

@@ -420,8 +420,10 @@ func take(seq iter.Seq2[proof.KV, error], n int, end error) iter.Seq2[proof.KV, 
 func twice(seq iter.Seq2[proof.KV, error]) iter.Seq2[proof.KV, error] {
 	return func(yield func(proof.KV, error) bool) {
 		for r, err := range seq {
-			if !yield(r, err) || !yield(r, err) {
-				return
+			for range 2 {
+				if !yield(r, err) {
+					return
+				}
 			}
 		}
 	}
