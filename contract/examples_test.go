@@ -163,6 +163,23 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// Every door of the examples can be opened with an mdoc as well.
+func TestExamplesAskForMdoc(t *testing.T) {
+	for _, name := range []string{"reading-room", "bank", "clinic"} {
+		c := example(t, name)
+		q, _, err := c.Query.InMdoc()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for i := range q.Credentials {
+			if was := &c.Query.Credentials[i]; q.Credentials[i].Doctype != was.Types[0] || len(q.Credentials[i].Claims) != len(was.Claims) {
+				t.Errorf("%s: %+v became %+v", name, was, q.Credentials[i])
+			}
+		}
+	}
+}
+
 func TestTestDIDs(t *testing.T) {
 	if library != (hufu.ID{1}).DID("demo") || agency != (hufu.ID{2}).DID("demo") {
 		t.Fatal((hufu.ID{1}).DID("demo"), (hufu.ID{2}).DID("demo"))
