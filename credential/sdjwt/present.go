@@ -58,6 +58,10 @@ type KeyBinding struct {
 	Nonce    string
 	IssuedAt time.Time
 	Signer   keys.Signer // of the credential's HolderKey
+
+	// What the holder consents to beside showing the credential (OpenID4VP 1.0 §B.3.3.1).
+	TransactionHashes  []string // transaction_data_hashes; none: left out
+	TransactionHashAlg string   // transaction_data_hashes_alg; "": left out
 }
 
 // Present makes a presentation that discloses the claims that the paths select, with everything in
@@ -107,9 +111,16 @@ func (c *Credential) bind(rand io.Reader, presented string, kb KeyBinding) (stri
 	if !kb.Signer.Public().Equal(c.HolderKey) {
 		return "", hufu.Refuse(RuleHolderKey, "the credential is bound to another key than the signer's")
 	}
-	payload, err := appendJSON(nil, map[string]any{
+	claims := map[string]any{
 		"aud": kb.Audience, "nonce": kb.Nonce, "iat": kb.IssuedAt.Unix(), "sd_hash": digestOf([]byte(presented)),
-	}, 1)
+	}
+	if len(kb.TransactionHashes) > 0 {
+		claims["transaction_data_hashes"] = kb.TransactionHashes
+		if kb.TransactionHashAlg != "" {
+			claims["transaction_data_hashes_alg"] = kb.TransactionHashAlg
+		}
+	}
+	payload, err := appendJSON(nil, claims, 1)
 	if err != nil {
 		return "", err
 	}

@@ -38,6 +38,11 @@ type Verified struct {
 	Content
 	KeyBound    bool
 	PresentedAt time.Time // iat of the key binding
+
+	// What of the request's transaction_data the holder signed (OpenID4VP 1.0 §B.3.3.1); the caller holds
+	// it against what was asked.
+	TransactionHashes  []string // transaction_data_hashes of the key binding
+	TransactionHashAlg string   // transaction_data_hashes_alg, or ""
 }
 
 // Verify checks a presentation and returns what it proves. It refuses with the rules of this package
@@ -146,6 +151,26 @@ func (s *sdJWT) verifyKeyBinding(v *Verified, params *VerifyParams) error {
 		return err
 	}
 	v.KeyBound = true
+	return s.transactions(v)
+}
+
+// transactions reads which transactions the key binding, whose signature was checked, is for.
+func (s *sdJWT) transactions(v *Verified) error {
+	v.TransactionHashAlg = s.kbText("transaction_data_hashes_alg")
+	at := s.member(s.kbPayload, "transaction_data_hashes")
+	if at == none {
+		return nil
+	}
+	malformed := hufu.Refuse(RuleMalformed, "key binding: transaction_data_hashes is no list of strings")
+	if s.nodes[at].kind != array || s.nodes[at].first == none {
+		return malformed
+	}
+	for c := s.nodes[at].first; c != none; c = s.nodes[c].next {
+		if s.nodes[c].kind != text {
+			return malformed
+		}
+		v.TransactionHashes = append(v.TransactionHashes, s.value(c))
+	}
 	return nil
 }
 
