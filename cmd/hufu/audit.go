@@ -153,6 +153,9 @@ func (a *app) auditSnapshotCmd() *cobra.Command {
 
 func writeSnapshot(ctx context.Context, l *client.Client, path string) (hufu.AsOf, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return hufu.AsOf{}, hint(err, "give another --out; an existing file is never overwritten")
+	}
 	if err != nil {
 		return hufu.AsOf{}, err
 	}

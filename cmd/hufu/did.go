@@ -18,8 +18,8 @@ import (
 )
 
 func (a *app) didCmd() *cobra.Command {
-	return group("did", "Identifiers: create, show, rotate, update, deactivate",
-		"  hufu did create agency --method issuing:assertion\n  hufu did show agency",
+	return group("did", "Identifiers: create, resolve, rotate, update, deactivate",
+		"  hufu did create agency --method issuing:assertion\n  hufu did resolve agency",
 		a.didCreateCmd(), a.didShowCmd(), a.didListCmd(), a.didRotateCmd(), a.didUpdateCmd(), a.didDeactivateCmd())
 }
 
@@ -76,6 +76,7 @@ its quota. Repeating the command after a failure goes on where it stopped.`,
 				}
 				return a.emit(map[string]any{"name": args[0], "did": d}, func(w io.Writer) {
 					fmt.Fprintf(w, "%s is %s\n", args[0], d)
+					l.tellServed(w, args[0])
 				})
 			})
 		},
@@ -126,9 +127,10 @@ func parseMethod(spec string) (home.MethodSpec, error) {
 func (a *app) didShowCmd() *cobra.Command {
 	var node string
 	c := &cobra.Command{
-		Use:     "show DID|NAME",
+		Use:     "resolve DID|NAME",
+		Aliases: []string{"show"},
 		Short:   "Resolve an identifier, with its proof checked",
-		Example: "  hufu did show did:hufu:hufu-dev:z6tW... --json",
+		Example: "  hufu did resolve did:hufu:hufu-dev:z6tW... --json",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withSession(node, false, func(l *session) error {
@@ -225,13 +227,13 @@ func (a *app) didUpdateCmd() *cobra.Command {
 			if add == "" && remove == "" {
 				return usagef("nothing to do: give --add, --remove or both")
 			}
-			return a.withActor(node, args[0], func(_ *session, actor *home.Actor) error {
+			return a.withActor(node, args[0], func(l *session, actor *home.Actor) error {
 				if add == "" {
 					r, err := actor.Submit(c.Context(), &tx.DIDUpdate{RemoveMethods: []tx.MethodRemoval{{Fragment: remove, Fall: fall}}}, nil)
 					if err != nil {
 						return err
 					}
-					return a.emitWritten(args[0]+" was updated", actor.DID(), r)
+					return a.emitUpdated(l, args[0], actor.DID(), r)
 				}
 				m, err := parseMethod(add)
 				if err != nil {
@@ -241,7 +243,7 @@ func (a *app) didUpdateCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.emitWritten(args[0]+" was updated", actor.DID(), r)
+				return a.emitUpdated(l, args[0], actor.DID(), r)
 			})
 		},
 	}
@@ -250,6 +252,22 @@ func (a *app) didUpdateCmd() *cobra.Command {
 	f.StringVar(&remove, "remove", "", "fragment of a method to end")
 	f.BoolVar(&fall, "fall", false, "signatures of the ended method no longer stand")
 	return nodeFlag(c, &node)
+}
+
+func (a *app) emitUpdated(l *session, name string, d hufu.DID, r client.Receipt) error {
+	err := a.emitWritten(name+" was updated", d, r)
+	if err == nil && !a.json {
+		l.tellServed(a.out, name)
+	}
+	return err
+}
+
+// tellServed says that a running process serves the roles it found keys for when it started.
+func (l *session) tellServed(w io.Writer, name string) {
+	if _, err := l.home.GetRunning(); err != nil || len(l.home.Methods(name, home.GateMethod))+len(l.home.Methods(name, home.IssuingMethod)) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "start hufu up again when you want it to serve %s over HTTP; commands can use its keys now\n", name)
 }
 
 func (a *app) didDeactivateCmd() *cobra.Command {

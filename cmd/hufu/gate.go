@@ -20,7 +20,6 @@ import (
 	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
-	"github.com/hufu-id/hufu/protocol/receipt"
 )
 
 func (a *app) gateCmd() *cobra.Command {
@@ -109,13 +108,18 @@ func (a *app) typeSource(ctx context.Context, node string, files []string) (type
 	if err != nil {
 		return nil, "", done, err
 	}
+	return ledgerTypes(ctx, s), "the ledger", func() { _ = s.Close() }, nil
+}
+
+// ledgerTypes finds types as they are published now.
+func ledgerTypes(ctx context.Context, s *session) typeLookup {
 	return func(vct string) (t *contract.Type, err error) {
 		err = s.Read(ctx, func(v client.View) error {
 			t, err = trust.ContractTypes(v)(vct)
 			return err
 		})
 		return t, err
-	}, "the ledger", func() { _ = s.Close() }, nil
+	}
 }
 
 // checkContract returns what is wrong with a text; types may be nil. A text whose owner is still "self"
@@ -175,16 +179,20 @@ publishes. The ledger checks it again and refuses what "hufu gate check" refuses
 			if err != nil {
 				return err
 			}
-			return a.withActor(node, as, func(_ *session, actor *home.Actor) error {
+			return a.withActor(node, as, func(l *session, actor *home.Actor) error {
 				text, err := contract.SetOwner(text, actor.DID())
 				if err != nil {
 					return err
 				}
-				parsed, err := contract.Parse(text)
-				var problems contract.Problems
-				if errors.As(err, &problems) {
-					return a.reportProblems(args[0], problems, "")
+				// The ledger would refuse the same, but can only name the first mistake.
+				problems, err := checkContract(text, ledgerTypes(c.Context(), l))
+				if err != nil {
+					return err
 				}
+				if len(problems) > 0 {
+					return a.reportProblems(args[0], problems, "the ledger")
+				}
+				parsed, err := contract.Parse(text)
 				if err != nil {
 					return err
 				}
@@ -223,29 +231,29 @@ func (a *app) gateRetireCmd() *cobra.Command {
 	return nodeFlag(c, &node)
 }
 
-// gateFragment is the verification method that gates made by this command sign with.
-const gateFragment = home.GateMethod
-
 // openGate makes the gate of one of the home's identities.
 func (a *app) openGate(ctx context.Context, l *session, name, responseURI string) (*gate.Gate, func() error, error) {
 	d, err := l.home.Identity(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	signer, err := l.home.MethodSigner(name, gateFragment)
+	key, err := l.roleKey(ctx, name, home.GateMethod)
 	if err != nil {
-		return nil, nil, hint(err, "a gate signs with a key of its own: hufu did update %s --add %s:authentication+assertion", name, gateFragment)
+		return nil, nil, err
 	}
 	st, err := gate.OpenStore(ctx, l.home.Path(home.GateFile))
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := gate.New(gate.Config{DID: d, Fragment: gateFragment, Signer: signer, Ledger: l.Client, Store: st, ResponseURI: responseURI})
+	g, err := gate.New(gate.Config{DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l.Client, Store: st, ResponseURI: responseURI})
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return g, st.Close, nil
 }
+
+// gateURL is where wallets post their answers to the gate of that name, on the origin of "hufu up".
+func gateURL(origin, name string) string { return origin + "/gates/" + name + "/gate/response" }
 
 func (a *app) gateRequestCmd() *cobra.Command {
 	var node, as, uri string
@@ -258,9 +266,9 @@ func (a *app) gateRequestCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withSession(node, true, func(l *session) error {
 				if uri == "" {
-					uri = "http://127.0.0.1/gate/response"
+					uri = gateURL("http://127.0.0.1", as)
 					if r, err := l.home.GetRunning(); err == nil {
-						uri = r.Listen + "/gate/response"
+						uri = gateURL(r.Listen, as)
 					}
 				}
 				g, done, err := a.openGate(c.Context(), l, as, uri)
@@ -294,15 +302,6 @@ func readAnswer(path string) (oid4vp.Response, error) {
 	}
 	token, err := oid4vp.ParseVPToken(f.VPToken)
 	return oid4vp.Response{VPToken: token, State: f.State}, err
-}
-
-// decided is the account of one decision.
-type decided struct {
-	Decision hufu.Decision   `json:"decision"`
-	Rule     hufu.Rule       `json:"rule,omitempty"`
-	Policies []string        `json:"policies"`
-	Receipt  string          `json:"receipt"`
-	Details  receipt.Receipt `json:"details"`
 }
 
 func (a *app) gateDecideCmd() *cobra.Command {
@@ -346,7 +345,7 @@ var errDenied = errors.New("denied")
 
 func (a *app) reportDecision(o *gate.Outcome) error {
 	r := &o.Receipt
-	err := a.emit(decided{o.Decision, r.Rule, r.Policies, o.Token, *r}, func(w io.Writer) {
+	err := a.emit(accountOfDecision(r, o.Token), func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n", o.Decision)
 		if o.Decision == hufu.Allow {
 			fmt.Fprintf(w, "  by %v, until %s\n", r.Policies, r.Until.Format(time.RFC3339))

@@ -391,17 +391,21 @@ func (a *app) govShowCmd() *cobra.Command {
 				if p == nil {
 					return fmt.Errorf("the ledger proves that there is no proposal %s", id)
 				}
-				return a.emit(p, func(w io.Writer) { printProposal(w, p, l.Network()) })
+				account := accountOfProposal(p, l.Network())
+				return a.emit(account, func(w io.Writer) { printProposal(w, &account) })
 			})
 		},
 	}
 	return nodeFlag(c, &node)
 }
 
-func printProposal(w io.Writer, p *gov.Proposal, n hufu.Network) {
-	fmt.Fprintf(w, "%s\n  proposed by %s in block %d, open until %s\n", p.Title, p.By.DID(n), p.Height, time.Unix(p.Ends, 0).UTC().Format(time.RFC3339))
+func printProposal(w io.Writer, p *proposalAccount) {
+	fmt.Fprintf(w, "%s\n  proposed by %s in block %d, open until %s\n", p.Title, p.By, p.Height, p.Ends.Format(time.RFC3339))
+	for i := range p.Actions {
+		fmt.Fprintf(w, "  to %s\n", p.Actions[i].sentence())
+	}
 	for _, v := range p.Votes {
-		fmt.Fprintf(w, "  %s voted %s in block %d\n", v.Member.DID(n), map[bool]string{true: "yes", false: "no"}[v.Approve], v.Height)
+		fmt.Fprintf(w, "  %s voted %s in block %d\n", v.Member, map[bool]string{true: "yes", false: "no"}[v.Approve], v.Height)
 	}
 	if p.Executed != 0 {
 		fmt.Fprintf(w, "  decided and in force since block %d\n", p.Executed)

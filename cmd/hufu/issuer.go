@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,6 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
-	"github.com/hufu-id/hufu/ledger/client"
-	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
@@ -35,15 +34,11 @@ func (a *app) openIssuer(ctx context.Context, l *session, name string) (*issuer.
 	if err != nil {
 		return nil, err
 	}
-	signer, err := l.home.MethodSigner(name, home.IssuingMethod)
-	if err != nil {
-		return nil, hint(err, "an issuer signs with a key of its own: hufu did update %s --add %s:assertion", name, home.IssuingMethod)
-	}
-	master, err := l.home.PeopleKey(rand.Reader)
+	key, err := l.roleKey(ctx, name, home.IssuingMethod)
 	if err != nil {
 		return nil, err
 	}
-	since, err := methodSince(ctx, l, actor.ID(), home.IssuingMethod)
+	master, err := l.home.PeopleKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -52,28 +47,11 @@ func (a *app) openIssuer(ctx context.Context, l *session, name string) (*issuer.
 		base = r.Listen
 	}
 	return issuer.Open(ctx, issuer.Config{
-		DID: actor.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
+		DID: actor.DID(), Signer: key.signer, Fragment: key.fragment, MasterKey: master,
 		StorePath: l.home.Path(home.IssuerFile), Ledger: l.Client,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return actor.Sign(ctx, body, nil) },
-		StatusBase: base, Zone: time.Local, Since: since,
+		StatusBase: base, Zone: time.Local, Since: key.since,
 	})
-}
-
-// methodSince is from when a verification method holds, zero when the ledger does not have it yet.
-func methodSince(ctx context.Context, l *session, id hufu.ID, fragment string) (since time.Time, err error) {
-	err = l.Read(ctx, func(v client.View) error {
-		rec, err := did.Get(v, id)
-		if err != nil || rec == nil {
-			return err
-		}
-		for i := range rec.Methods {
-			if m := &rec.Methods[i]; m.Fragment == fragment && m.Current() {
-				since = time.Unix(m.FromTime, 0)
-			}
-		}
-		return nil
-	})
-	return since, err
 }
 
 // withIssuer runs f on the issuer of --as.
@@ -199,6 +177,10 @@ proofs is the person is for the office that runs this command to know.`,
 			if err := readJSON(proofs, &in); err != nil {
 				return err
 			}
+			person, err := a.resident(person)
+			if err != nil {
+				return err
+			}
 			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
 				issued, err := s.Issue(c.Context(), s.Ref(person), issuer.IssueRequest{Types: types, Proofs: in.Proofs.JWT})
 				if err != nil {
@@ -216,12 +198,56 @@ proofs is the person is for the office that runs this command to know.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&person, "person", "", "resident number of the person")
+	f.StringVar(&person, "person", "", "resident number of the person"+personHelp)
 	f.StringVar(&proofs, "proofs", "", "the wallet's key proofs, as hufu wallet keygen writes them")
 	f.StringArrayVar(&types, "type", nil, "credential type; default: all that the person is entitled to")
 	_ = c.MarkFlagRequired("person")
 	_ = c.MarkFlagRequired("proofs")
 	return issuerFlags(c, &node, &as)
+}
+
+// personHelp says how a resident number stays out of the shell's history and the list of processes.
+const personHelp = " (- reads it from standard input)"
+
+// residents reads resident numbers from the command line, or from standard input, one a line, for "-".
+func (a *app) residents(args []string) ([]string, error) {
+	if !slices.Contains(args, "-") {
+		return args, nil
+	}
+	out := slices.DeleteFunc(slices.Clone(args), func(s string) bool { return s == "-" })
+	lines := bufio.NewScanner(a.in)
+	for lines.Scan() {
+		if n := strings.TrimSpace(lines.Text()); n != "" {
+			out = append(out, n)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("resident numbers from standard input: %w", err)
+	}
+	if len(out) == 0 {
+		return nil, usagef("--person -: standard input names nobody")
+	}
+	return out, nil
+}
+
+// resident reads one resident number.
+func (a *app) resident(arg string) (string, error) {
+	all, err := a.residents([]string{arg})
+	if err != nil {
+		return "", err
+	}
+	if len(all) != 1 {
+		return "", usagef("--person: one resident number is needed, not %d", len(all))
+	}
+	return all[0], nil
+}
+
+// reasons are the codes that a change of status may give.
+func reasons() []string {
+	return []string{
+		tx.ReasonSuperseded, tx.ReasonKeyCompromise, tx.ReasonCessation, tx.ReasonError,
+		tx.ReasonFraud, tx.ReasonRequested, tx.ReasonUnspecified,
+	}
 }
 
 func (a *app) issuerStatusCmd() *cobra.Command {
@@ -239,6 +265,13 @@ func (a *app) issuerStatusCmd() *cobra.Command {
 			if !ok {
 				return usagef("--set must be valid, suspended or revoked")
 			}
+			if !slices.Contains(reasons(), reason) {
+				return usagef("--reason must be one of %s", strings.Join(reasons(), ", "))
+			}
+			people, err := a.residents(people)
+			if err != nil {
+				return err
+			}
 			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
 				req := issuer.StatusRequest{Status: status, Reason: reason}
 				for _, p := range people {
@@ -249,6 +282,10 @@ func (a *app) issuerStatusCmd() *cobra.Command {
 					return err
 				}
 				return a.emit(result, func(w io.Writer) {
+					if result.Entries+result.Final == 0 {
+						fmt.Fprintln(w, "nothing to change: nothing has been issued to them")
+						return
+					}
 					fmt.Fprintf(w, "%d status entries are %s", result.Entries, status)
 					if n := len(result.Receipts); n > 0 {
 						fmt.Fprintf(w, " since block %d", result.Receipts[n-1].Height)
@@ -259,9 +296,9 @@ func (a *app) issuerStatusCmd() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&people, "person", nil, "resident number; repeat for several")
+	f.StringArrayVar(&people, "person", nil, "resident number; repeat for several"+personHelp)
 	f.StringVar(&set, "set", "", "valid, suspended or revoked")
-	f.StringVar(&reason, "reason", tx.ReasonUnspecified, "reason code: superseded, key-compromise, cessation, error, fraud, requested or unspecified")
+	f.StringVar(&reason, "reason", tx.ReasonUnspecified, "reason code: "+strings.Join(reasons(), ", "))
 	_ = c.MarkFlagRequired("person")
 	_ = c.MarkFlagRequired("set")
 	return issuerFlags(c, &node, &as)
@@ -275,12 +312,22 @@ func (a *app) issuerAccessCmd() *cobra.Command {
 		Example: "  hufu issuer access --person 99...X",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			person, err := a.resident(person)
+			if err != nil {
+				return err
+			}
 			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
 				list, err := s.Accesses(c.Context(), s.Ref(person))
 				if err != nil {
 					return err
 				}
+				if len(list) == 0 {
+					list = []issuer.Access{}
+				}
 				return a.emit(list, func(w io.Writer) {
+					if len(list) == 0 {
+						fmt.Fprintln(w, "no file of this person has ever been read")
+					}
 					for _, x := range list {
 						fmt.Fprintf(w, "%s  %s\n", x.Time.Format(time.RFC3339), x.Purpose)
 					}
@@ -288,7 +335,7 @@ func (a *app) issuerAccessCmd() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&person, "person", "", "resident number of the person")
+	c.Flags().StringVar(&person, "person", "", "resident number of the person"+personHelp)
 	_ = c.MarkFlagRequired("person")
 	return issuerFlags(c, &node, &as)
 }
@@ -305,6 +352,10 @@ func (a *app) issuerEraseCmd() *cobra.Command {
 			if !yes {
 				return usagef("this cannot be undone: say --yes if you mean it")
 			}
+			person, err := a.resident(person)
+			if err != nil {
+				return err
+			}
 			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
 				if err := s.Erase(c.Context(), s.Ref(person), tx.ReasonRequested); err != nil {
 					return err
@@ -313,7 +364,7 @@ func (a *app) issuerEraseCmd() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&person, "person", "", "resident number of the person")
+	c.Flags().StringVar(&person, "person", "", "resident number of the person"+personHelp)
 	c.Flags().BoolVar(&yes, "yes", false, "confirm")
 	_ = c.MarkFlagRequired("person")
 	return issuerFlags(c, &node, &as)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -29,6 +30,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	if err := root.ExecuteContext(ctx); err != nil {
+		// A command line that does not parse may end before its --json was read.
+		a.json = a.json || slices.Contains(args, "--json")
 		return a.fail(err)
 	}
 	return exitOK

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,14 +26,51 @@ func (u usageError) Unwrap() error { return u.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// usageArgs makes an argument check's error a usage error.
+// usageOf is a usage error of one command, with where its help is.
+func usageOf(c *cobra.Command, err error) error {
+	return usageError{hint(err, "see: %s --help", c.CommandPath())}
+}
+
+// usageArgs makes an argument check's error a usage error that names what is missing.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
+		if check(c, args) == nil {
+			return nil
 		}
-		return nil
+		if c.HasAvailableSubCommands() {
+			return unknownCommand(c, args[0])
+		}
+		wanted := "no arguments"
+		if w := argumentsOf(c); w != "" {
+			wanted = w
+		}
+		got := "none was given"
+		if len(args) > 0 {
+			got = fmt.Sprintf("%d given", len(args))
+		}
+		return usageOf(c, fmt.Errorf("%s takes %s; %s", c.CommandPath(), wanted, got))
 	}
+}
+
+// argumentsOf is the part of a command's usage line that names its arguments.
+func argumentsOf(c *cobra.Command) string {
+	var out []string
+	for _, word := range strings.Fields(c.Use)[1:] {
+		if strings.HasPrefix(word, "-") {
+			break
+		}
+		out = append(out, word)
+	}
+	return strings.Join(out, " ")
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	err := fmt.Errorf("%s has no command %q", c.CommandPath(), name)
+	c.SuggestionsMinimumDistance = 2 // letters that may differ
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		return usageError{hint(err, "did you mean: %s %s", c.CommandPath(), strings.Join(near, ", "))}
+	}
+	return usageOf(c, err)
 }
 
 // hinted adds what to do next, for people, to an error meant for programs.
@@ -68,7 +106,7 @@ func (a *app) emit(v any, human func(w io.Writer)) error {
 func (a *app) fail(err error) int {
 	status := exitFailed
 	var usage usageError
-	if errors.As(err, &usage) || isUnknownCommand(err) {
+	if errors.As(err, &usage) {
 		status = exitUsage
 	}
 	var silent silentError
@@ -81,19 +119,15 @@ func (a *app) fail(err error) int {
 			Error string    `json:"error"`
 			Rule  hufu.Rule `json:"rule,omitempty"`
 			Hint  string    `json:"hint,omitempty"`
-		}{err.Error(), hufu.RuleOf(err), advice})
+		}{message(err), hufu.RuleOf(err), advice})
 		return status
 	}
-	fmt.Fprintf(a.err, "hufu: %v\n", err)
+	fmt.Fprintf(a.err, "hufu: %s\n", message(err))
 	if advice != "" {
 		fmt.Fprintf(a.err, "      %s\n", advice)
 	}
 	return status
 }
 
-// isUnknownCommand recognises the one usage error that cobra makes without a hook to mark it.
-func isUnknownCommand(err error) bool {
-	const prefix = "unknown command "
-	s := err.Error()
-	return len(s) > len(prefix) && s[:len(prefix)] == prefix
-}
+// message is an error for people: without the name of this program, which is said already.
+func message(err error) string { return strings.TrimPrefix(err.Error(), "hufu: ") }

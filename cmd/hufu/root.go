@@ -31,13 +31,22 @@ person is.
 
 See all of it at work:   hufu demo
 Run a network of one:    hufu up --home ./net`,
+		Example:       "  hufu demo\n  hufu up --home ./net\n  hufu did create --help",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		// Cobra checks this by itself, but later, and not as wrong usage.
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := c.ValidateRequiredFlags(); err != nil {
+				return usageOf(c, err)
+			}
+			return nil
+		},
 	}
 	c.CompletionOptions.HiddenDefaultCmd = true
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.SetFlagErrorFunc(usageOf)
+	c.SetHelpCommand(helpCmd())
 	f := c.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "print one JSON document instead of text")
 	f.StringVar(&a.home, "home", defaultHome(), "directory of keys, databases and settings")
@@ -61,6 +70,24 @@ func defaultHome() string {
 		return filepath.Join(h, ".hufu")
 	}
 	return "hufu"
+}
+
+func helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Example: "  hufu help issuer enrol",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				if found == nil || len(rest) == 0 {
+					found, rest = c.Root(), args
+				}
+				return unknownCommand(found, rest[0])
+			}
+			return found.Help()
+		},
+	}
 }
 
 // group makes a command that only holds others.

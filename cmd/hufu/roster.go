@@ -37,6 +37,9 @@ romanised, addresses, guardians of minors. The same seed and date always give th
 			if err != nil {
 				return usagef("--as-of: %w", err)
 			}
+			if a.json && out == "-" {
+				return usagef("--json tells what was written to --out FILE; standard output would be both")
+			}
 			return a.writeRoster(out, roster.Generate(people, seed, day), people)
 		},
 	}

@@ -67,7 +67,7 @@ func (a *app) trustTypeCmd() *cobra.Command {
 				if t == nil {
 					return fmt.Errorf("the ledger proves that there is no credential type %s", args[0])
 				}
-				return a.emit(t, func(w io.Writer) {
+				return a.emit(accountOfType(t, l.Network()), func(w io.Writer) {
 					fmt.Fprintf(w, "%s, version %d, assurance %s\n", t.VCT, t.Version, t.Assurance)
 					for _, cl := range t.Claims {
 						fmt.Fprintf(w, "  %-32s %s\n", joinPath(cl.Path), cl.Type)
@@ -120,6 +120,7 @@ members' own accreditations are decided with: hufu gov propose accredit`,
 	}
 	g.flags(c)
 	c.Flags().StringVar(&as, "as", "", "accredited identity of this home")
+	_ = c.MarkFlagRequired("as")
 	return nodeFlag(c, &node)
 }
 
@@ -151,6 +152,7 @@ func (a *app) trustWithdrawCmd() *cobra.Command {
 	}
 	wd.flags(c)
 	c.Flags().StringVar(&as, "as", "", "identity of this home that had accredited it")
+	_ = c.MarkFlagRequired("as")
 	return nodeFlag(c, &node)
 }
 
@@ -174,7 +176,7 @@ func (a *app) trustChainCmd() *cobra.Command {
 				}); err != nil {
 					return err
 				}
-				return a.emit(chain, func(w io.Writer) { printChain(w, chain, l.Network()) })
+				return a.emit(accountOfChain(chain, l.Network()), func(w io.Writer) { printChain(w, chain, l.Network()) })
 			})
 		},
 	}

@@ -165,20 +165,27 @@ func (a *app) parts(ctx context.Context, h *home.Home, c *client.Client, url str
 	}
 	s := &session{c, h}
 	for _, name := range h.With(home.GateMethod) {
-		g, done, err := a.openGate(ctx, s, name, url+"/gates/"+name+"/gate/response")
+		g, done, err := a.openGate(ctx, s, name, gateURL(url, name))
+		if errors.Is(err, errNoRole) {
+			continue // its key is not on the ledger yet, or no longer
+		}
 		if err != nil {
 			return p, nil, errors.Join(err, closeAll())
 		}
 		closers = append(closers, done)
 		p.Gates[name] = g.Handler()
 	}
-	if names := h.With(home.IssuingMethod); len(names) > 0 {
-		i, err := a.openIssuer(ctx, s, names[0])
+	for _, name := range h.With(home.IssuingMethod) {
+		i, err := a.openIssuer(ctx, s, name)
+		if errors.Is(err, errNoRole) {
+			continue
+		}
 		if err != nil {
 			return p, nil, errors.Join(err, closeAll())
 		}
 		closers = append(closers, i.Close)
 		p.Issuer = i.Handler()
+		break
 	}
 	return p, closeAll, nil
 }

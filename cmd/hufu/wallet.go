@@ -39,6 +39,9 @@ func (a *app) openWallet(genesisFile string) (*wallet.Wallet, *home.Home, error)
 	} else {
 		h, err = a.openHome()
 	}
+	if errors.Is(err, home.ErrNoHome) {
+		return nil, nil, hint(err, "make the wallet with: hufu wallet keygen --home DIR --genesis GENESIS.json")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,7 +189,10 @@ func (a *app) walletListCmd() *cobra.Command {
 			if err := w.Close(); err != nil {
 				return err
 			}
-			return a.emit(list, func(out io.Writer) {
+			return a.emit(accountOfStock(list), func(out io.Writer) {
+				if len(list) == 0 {
+					fmt.Fprintln(out, "no credentials yet; make keys for an issuer with: hufu wallet keygen")
+				}
 				for _, s := range list {
 					fmt.Fprintf(out, "%s\n  from %s\n  %d of %d copies left, until %s\n", s.Type, s.Issuer, s.Left, s.Copies, s.Expires.Format(time.DateOnly))
 				}
@@ -244,7 +250,10 @@ func (a *app) walletLogCmd() *cobra.Command {
 			if err := w.Close(); err != nil {
 				return err
 			}
-			return a.emit(visits, func(out io.Writer) {
+			return a.emit(accountOfVisits(visits), func(out io.Writer) {
+				if len(visits) == 0 {
+					fmt.Fprintln(out, "no gate has asked yet")
+				}
 				for _, v := range visits {
 					what := "answered"
 					if v.Refused != "" {

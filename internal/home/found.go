@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/state/machine"
@@ -80,19 +81,31 @@ func (h *Home) PeopleKey(rand io.Reader) ([32]byte, error) {
 	return h.keys.GenerateDataKey(rand, peopleKey)
 }
 
-// Fragments of the verification methods by which a home's roles sign. Which identities have one says
-// which roles the home can serve.
+// Fragments of the verification methods by which a home's roles sign, alone or followed by a hyphen and
+// whatever tells a key from its successor. Which identities have one says which roles the home can serve.
 const (
 	IssuingMethod = "issuing"
 	GateMethod    = "gate"
 )
 
-// With lists the identities that have a key under a fragment.
-func (h *Home) With(fragment string) []string {
+// With lists the identities that have a key for a role: [IssuingMethod] or [GateMethod].
+func (h *Home) With(role string) []string {
 	var out []string
 	for _, name := range h.Identities() {
-		if _, err := h.MethodSigner(name, fragment); err == nil {
+		if len(h.Methods(name, role)) > 0 {
 			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Methods lists the fragments for which name has a key for a role. The ledger says which of them hold.
+func (h *Home) Methods(name, role string) []string {
+	var out []string
+	for _, e := range h.keys.List() {
+		fragment, ok := strings.CutPrefix(e.Name, methodKey(name, ""))
+		if ok && (fragment == role || strings.HasPrefix(fragment, role+"-")) {
+			out = append(out, fragment)
 		}
 	}
 	return out
