@@ -263,8 +263,8 @@ func (a *app) emitUpdated(l *session, name string, d hufu.DID, r client.Receipt)
 }
 
 // tellServed says that a running process serves the roles it found keys for when it started.
-func (l *session) tellServed(w io.Writer, name string) {
-	if _, err := l.home.GetRunning(); err != nil || len(l.home.Methods(name, home.GateMethod))+len(l.home.Methods(name, home.IssuingMethod)) == 0 {
+func (s *session) tellServed(w io.Writer, name string) {
+	if _, err := s.home.GetRunning(); err != nil || len(s.home.Methods(name, home.GateMethod))+len(s.home.Methods(name, home.IssuingMethod)) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "start hufu up again when you want it to serve %s over HTTP; commands can use its keys now\n", name)

@@ -11,9 +11,14 @@ import (
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/ledger/state/contracts"
+	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
+	"github.com/hufu-id/hufu/protocol/oid4vp"
+	"github.com/hufu-id/hufu/protocol/receipt"
+	"github.com/hufu-id/hufu/wallet"
 )
 
 // hintFor says what to do next about an error, or "".
@@ -51,10 +56,32 @@ func hintFor(err error) string {
 func ruleHints() map[hufu.Rule]string {
 	return map[hufu.Rule]string{
 		gov.RuleNoQuota:          "name a member of this home that pays for it with --sponsor",
+		gov.RuleQuotaExhausted:   "wait for the next epoch, or let the members raise the quota",
+		gov.RuleNotMember:        "say with --as which member of this home acts; see: hufu gov members",
+		gov.RuleUnknownProposal:  "the identifier is the one that hufu gov propose printed",
+		gov.RuleVotingClosed:     "see how it ended with: hufu gov show PROPOSAL",
+		trust.RuleNotMember:      "only members publish types; say which with --as",
+		trust.RuleTypeVersion:    "set \"version\" in the file to the next one; a version may only add to the last",
+		trust.RuleTypeChanged:    "a version may only add to the last; what differs needs a vct of its own",
+		trust.RuleUnknownType:    "publish it first: hufu trust publish FILE",
 		trust.RuleNotAccredited:  "the members accredit an issuer with: hufu gov propose accredit",
+		trust.RuleNoDelegation:   "the members let it pass its accreditation on with: hufu gov propose accredit --delegate 1",
+		contracts.RuleSequence:   "set \"version\" in the file to the next one; what is published never changes",
+		contracts.RuleRetired:    "publish it under another id",
+		did.RuleDeactivated:      "an identifier that has ended stays ended; make another with: hufu did create NAME",
+		did.RuleUnknown:          "is it of this network, and spelled as hufu did list shows it?",
 		issuer.RuleUnknownPerson: "enrol the register first: hufu issuer enrol ROSTER.csv",
 		gate.RuleNotPublished:    "publish the contract first: hufu gate publish FILE --as NAME",
+		gate.RuleRetired:         "its owner retired it; publish another contract",
+		gate.RuleUnknownRequest:  "the answer is to a request of another gate; give the gate that asked with --as",
+		gate.RuleReplayed:        "every request is answered once; make a new one with: hufu gate request",
+		gate.RuleExpiredRequest:  "make a new request with: hufu gate request",
 		oid4vci.RuleNonce:        "get a fresh one with: hufu issuer nonce",
+		oid4vp.RuleExpired:       "ask the gate for a new request",
 		client.RuleTrustExpired:  "fetch the network's genesis or a recent checkpoint by a way you trust",
+		receipt.RuleCommitment:   "give the answer that this receipt is about with --answer",
+		wallet.RuleOverAsking:    "nothing was shown; do not trust this gate",
+		wallet.RuleAskedBefore:   "every request is answered once; ask the gate for a new one",
+		wallet.RuleDuplicate:     "the wallet has these already",
 	}
 }

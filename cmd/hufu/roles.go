@@ -24,8 +24,8 @@ type roleKey struct {
 
 // roleKey finds, among the keys that this home has for a role, the newest that holds on the ledger now,
 // so that a key may be replaced by a successor ("issuing" by "issuing-2") with one update.
-func (l *session) roleKey(ctx context.Context, name, role string) (k roleKey, err error) {
-	d, err := l.home.Identity(name)
+func (s *session) roleKey(ctx context.Context, name, role string) (k roleKey, err error) {
+	d, err := s.home.Identity(name)
 	if err != nil {
 		return k, err
 	}
@@ -34,10 +34,10 @@ func (l *session) roleKey(ctx context.Context, name, role string) (k roleKey, er
 		return k, err
 	}
 	held := map[string]bool{}
-	for _, f := range l.home.Methods(name, role) {
+	for _, f := range s.home.Methods(name, role) {
 		held[f] = true
 	}
-	if err := l.Read(ctx, func(v client.View) error {
+	if err := s.Read(ctx, func(v client.View) error {
 		k = roleKey{}
 		rec, err := did.Get(v, id)
 		if err != nil || rec == nil || rec.IsDeactivated() {
@@ -56,7 +56,7 @@ func (l *session) roleKey(ctx context.Context, name, role string) (k roleKey, er
 	if k.fragment == "" {
 		return k, noRole(name, role)
 	}
-	k.signer, err = l.home.MethodSigner(name, k.fragment)
+	k.signer, err = s.home.MethodSigner(name, k.fragment)
 	return k, err
 }
 

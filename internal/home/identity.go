@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
@@ -92,11 +93,40 @@ func (h *Home) NewIdentity(rand io.Reader, name string, control *keys.Suite, met
 		return "", nil, err
 	}
 	id := tx.InceptionID(h.Network(), inception)
+	// Under the lock, and on the book as it is now: other processes name identities in it, too.
+	release, err := h.lockBook()
+	if err != nil {
+		return "", nil, err
+	}
+	defer release() //nolint:errcheck // closing a file nothing was written to
+	if err := h.loadBook(); err != nil {
+		return "", nil, err
+	}
+	if e, ok := h.book[name]; ok {
+		return e.DID, e.Inception, nil // the name was given in the meantime
+	}
 	if err := h.keys.Put(fresh); err != nil {
 		return "", nil, err
 	}
 	e := entry{DID: id.DID(h.Network()), Inception: inception}
 	return e.DID, inception, h.saveBook(name, e)
+}
+
+// lockBook waits until no other process changes the book. Closing the file gives the lock back.
+func (h *Home) lockBook() (release func() error, err error) {
+	f, err := os.OpenFile(h.Path(bookFile+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("home: %w", err)
+	}
+	for {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("home: locking %s: %w", bookFile, err), f.Close())
+	}
+	return f.Close, nil
 }
 
 // Identity is the identifier that name stands for.
@@ -150,6 +180,7 @@ func (h *Home) loadBook() error {
 	if err != nil {
 		return fmt.Errorf("home: %w", err)
 	}
+	h.book = map[string]entry{}
 	if err := json.Unmarshal(raw, &h.book); err != nil {
 		return fmt.Errorf("home: %s does not read: %w", bookFile, err)
 	}
@@ -175,7 +206,7 @@ func writeFile(path string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("home: %w", err)
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	defer os.Remove(f.Name()) //nolint:errcheck // gone already when all went well
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
