@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/hufu-id/hufu/ledger/node/shutdown"
 )
 
 // Limits of every connection. A wallet on a slow phone sends 64 KiB within the read timeout at
@@ -50,6 +52,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 	}
+	shutdown.CloseUnused(s)
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(l) }()
 	select {

@@ -19,7 +19,7 @@ import (
 
 const (
 	retryFirst = 20 * time.Millisecond
-	retryMost  = time.Second
+	retryMost  = 250 * time.Millisecond
 	// recentStates is how many verified states are remembered, for answers that were overtaken.
 	recentStates = 64
 )
@@ -84,7 +84,13 @@ func (c *Client) step(ctx context.Context) error {
 		c.trusted = t
 		c.mu.Unlock()
 	}
-	data, err := encoding.Marshal(c.trusted.Height)
+	above := c.trusted.Height
+	c.mu.Lock()
+	if c.failure != nil && above > 0 {
+		above-- // a node that is back says so at once, not with its next block
+	}
+	c.mu.Unlock()
+	data, err := encoding.Marshal(above)
 	if err != nil {
 		return err
 	}

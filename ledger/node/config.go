@@ -50,14 +50,17 @@ type Keys struct {
 	Node      keys.Signer // names the node to its peers
 }
 
-const defaultReserve = 256 << 20
+const (
+	defaultReserve = 256 << 20
+	loneP2P        = "127.0.0.1:0"
+)
 
 func (c *Config) complete() error {
 	if c.ListenRPC == "" {
 		c.ListenRPC = "127.0.0.1:0"
 	}
 	if c.ListenP2P == "" {
-		c.ListenP2P = "127.0.0.1:0"
+		c.ListenP2P = loneP2P
 	}
 	if c.BlockInterval == 0 {
 		c.BlockInterval = 5 * time.Second
@@ -76,6 +79,17 @@ func (c *Config) complete() error {
 	return nil
 }
 
+// A validator that waits for nobody else loses a round only when it was killed after it had signed a
+// proposal and before it had written it down: it may not sign another for that round. Then nothing but
+// these times passes until the next round. Every round waits longer than the one before it.
+const (
+	lonePropose = 500 * time.Millisecond
+	loneVote    = 50 * time.Millisecond
+)
+
+// alone reports whether the node is in no touch with others.
+func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == loneP2P }
+
 // engine is the engine's configuration. What is not named here is the engine's default.
 func (c *Config) engine(root string) *config.Config {
 	e := config.DefaultConfig()
@@ -93,13 +107,16 @@ func (c *Config) engine(root string) *config.Config {
 	e.Mempool.Size = 2 * maxPending
 	e.Mempool.MaxTxsBytes = 2 * maxPendingBytes
 	e.Mempool.MaxTxBytes = tx.MaxSize
-	e.Mempool.Broadcast = len(c.Peers) > 0 || c.ListenP2P != "127.0.0.1:0"
+	e.Mempool.Broadcast = !c.alone()
 
 	e.Consensus.TimeoutCommit = c.BlockFloor
 	e.Consensus.SkipTimeoutCommit = c.BlockFloor == 0
 	e.Consensus.CreateEmptyBlocks = true
 	e.Consensus.CreateEmptyBlocksInterval = c.BlockInterval
 	e.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+	if c.alone() {
+		e.Consensus.TimeoutPropose, e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrecommit = lonePropose, loneVote, loneVote
+	}
 
 	e.P2P.ListenAddress = "tcp://" + c.ListenP2P
 	for i, peer := range c.Peers {

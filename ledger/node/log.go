@@ -22,10 +22,14 @@ func (l engineLog) Info(msg string, keyvals ...any) { l.write(slog.LevelDebug, m
 func (l engineLog) Warn(msg string, keyvals ...any) { l.write(slog.LevelInfo, msg, keyvals) }
 
 func (l engineLog) Error(msg string, keyvals ...any) {
-	if strings.HasPrefix(msg, "CONSENSUS FAILURE") {
+	level := slog.LevelError
+	switch {
+	case strings.HasPrefix(msg, "CONSENSUS FAILURE"):
 		l.failed(fmt.Errorf("%w: %v", ErrConsensus, valueOf("err", keyvals)))
+	case strings.HasPrefix(msg, "Stopped accept routine"):
+		level = slog.LevelDebug // part of every stop
 	}
-	l.write(slog.LevelError, msg, keyvals)
+	l.write(level, msg, keyvals)
 }
 
 func (l engineLog) With(keyvals ...any) log.Logger {

@@ -127,8 +127,10 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		return err
 	}
 	root := n.home.path(engineDir)
-	if err := os.MkdirAll(filepath.Join(root, "data"), 0o700); err != nil {
-		return diskError(err)
+	for _, dir := range []string{"data", "config"} { // of its log and of its address book
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			return diskError(err)
+		}
 	}
 	voter, err := newPrivValidator(validator, n.home.path(engineDir, signedFile))
 	if err != nil {

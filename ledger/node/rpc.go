@@ -13,6 +13,8 @@ import (
 	rpcserver "github.com/cometbft/cometbft/rpc/jsonrpc/server"
 	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
 	"github.com/cometbft/cometbft/types"
+
+	"github.com/hufu-id/hufu/ledger/node/shutdown"
 )
 
 // served are the engine's RPC methods that clients, auditors and other people's light clients need.
@@ -45,7 +47,7 @@ func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte) (*
 	}
 	mux := http.NewServeMux()
 	rpcserver.RegisterRPCFuncs(mux, routes, logger)
-	return &http.Server{
+	s := &http.Server{
 		Handler:           rpcserver.RecoverAndLogHandler(http.MaxBytesHandler(mux, maxRequest), logger),
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       rpcTimeout,
@@ -53,6 +55,8 @@ func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte) (*
 		IdleTimeout:       2 * rpcTimeout,
 		MaxHeaderBytes:    16 << 10,
 	}
+	shutdown.CloseUnused(s)
+	return s
 }
 
 func serve(s *http.Server, l net.Listener, failed func(error)) {
