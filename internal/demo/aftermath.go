@@ -85,32 +85,15 @@ func (s *story) crash(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after := killFirst + int(extra.Int64())
-	load, cancel := context.WithCancel(ctx)
-	defer cancel()
-	acknowledged := make(chan hufu.ID, submitters)
-	var group sync.WaitGroup
-	for range submitters {
-		group.Go(func() {
-			for load.Err() == nil {
-				if id, err := s.writeOne(load); err == nil {
-					acknowledged <- id
-				}
-			}
-		})
-	}
-	go func() { group.Wait(); close(acknowledged) }()
-	var ids []hufu.ID
-	for id := range acknowledged {
-		if ids = append(ids, id); len(ids) == after {
-			if err := s.process.kill(); err != nil {
-				return err
-			}
-			cancel()
-		}
+	ids, err := s.writeUntil(ctx, killFirst+int(extra.Int64()), s.process.kill)
+	if err != nil {
+		return err
 	}
 	began := time.Now()
 	if err := s.process.start(ctx); err != nil {
+		return err
+	}
+	if err := s.reconnect(ctx); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -125,6 +108,57 @@ func (s *story) crash(ctx context.Context) error {
 	s.report.Restart.Acknowledged = len(ids)
 	s.factf("killed after %d acknowledged transactions; up again and all read back, proven, %.1f s later: %d lost", len(ids), time.Since(began).Seconds(), s.report.Restart.Lost)
 	return nil
+}
+
+// writeUntil has many write identifiers at once, until that many were acknowledged; then it calls stop
+// while they go on. It returns all that were acknowledged.
+func (s *story) writeUntil(ctx context.Context, enough int, stop func() error) (ids []hufu.ID, err error) {
+	load, cancel := s.process.watch(ctx)
+	defer cancel()
+	acknowledged, failed := make(chan hufu.ID, submitters), make(chan error, submitters)
+	var group sync.WaitGroup
+	for range submitters {
+		group.Go(func() {
+			for {
+				id, err := s.writeOne(load)
+				if err != nil {
+					failed <- err // one failure is enough: nothing but the end of the node may cause it
+					return
+				}
+				acknowledged <- id
+			}
+		})
+	}
+	go func() { group.Wait(); close(acknowledged) }()
+	for id := range acknowledged {
+		if ids = append(ids, id); len(ids) == enough {
+			err = stop()
+			cancel()
+		}
+	}
+	if len(ids) < enough {
+		return nil, errors.Join(context.Cause(load), <-failed)
+	}
+	return ids, err
+}
+
+// reconnect waits until the client has found the node again.
+func (s *story) reconnect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := s.ledger.Head(ctx)
+		if !errors.Is(err, client.ErrUnreachable) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
+	}
 }
 
 // writeOne puts a new identifier on the ledger, at the expense of the member that allows it to anybody.

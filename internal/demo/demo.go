@@ -109,14 +109,29 @@ func (s *story) tell(ctx context.Context) error {
 		s.startNetwork, s.accreditAgency, s.enrolPeople, s.issueCredentials, s.publishContracts, s.tryDoors,
 		s.attack, s.revoke, s.crash, s.goOffline, s.auditLedger, s.searchLedger,
 	} {
-		if err := chapter(ctx); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
+		if err := s.within(ctx, chapter); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Bounds of a chapter: a demonstration ends, whatever happens to the machine it runs on.
+const (
+	chapterTime   = time.Minute
+	chapterPerson = 500 * time.Millisecond // some hundred times what a person takes on one processor
+)
+
+// within tells one chapter in a bounded time.
+func (s *story) within(ctx context.Context, chapter func(context.Context) error) error {
+	limit := chapterTime + time.Duration(s.People)*chapterPerson
+	bounded, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("demo: chapter %d was not over within %s", s.chapter+1, limit))
+	defer cancel()
+	err := chapter(bounded)
+	if bounded.Err() != nil {
+		err = errors.Join(context.Cause(bounded), err)
+	}
+	return err
 }
 
 func (s *story) close() error {
@@ -171,13 +186,11 @@ func (s *story) startNetwork(ctx context.Context) error {
 	if err := h.SetGenesis(genesis); err != nil {
 		return err
 	}
-	p := &process{program: s.Program, home: h, dir: dir, passphrase: passphrase}
-	if p.listen, err = freePort(ctx); err != nil {
+	ports, err := freePorts(ctx, 2)
+	if err != nil {
 		return err
 	}
-	if p.rpc, err = freePort(ctx); err != nil {
-		return err
-	}
+	p := &process{program: s.Program, dir: dir, passphrase: passphrase, listen: ports[0], rpc: ports[1]}
 	began := time.Now()
 	if err := p.start(ctx); err != nil {
 		return err
