@@ -44,7 +44,7 @@ func (a *app) examine(raw []byte) (*parsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parsed{Tx: t, holds: admission.Keys}
+	p := &parsed{Tx: t, holds: admission.Keys, admitted: admission}
 	checks := p.checks(admission.Keys)
 	if !a.exec.verify.admit(checks) {
 		return nil, hufu.Refuse(proof.RuleBusy, "too many signatures wait to be checked")
@@ -68,9 +68,12 @@ func (a *app) enter(p *parsed) error {
 			}
 			return hufu.Refuse(machine.RuleSequence, "the identifier's creation waits for a block already")
 		}
-		admission, err := a.admit(p.Tx, next)
-		if err != nil {
-			return err
+		admission := p.admitted
+		if height, _, _ := a.tip.get(); admission == nil || admission.height != height || admission.next != next {
+			var err error
+			if admission, err = a.admit(p.Tx, next); err != nil {
+				return err
+			}
 		}
 		if !p.verifiedBy(admission.Keys) {
 			return hufu.Refuse(machine.RuleSignature, "the keys changed meanwhile")
@@ -78,7 +81,7 @@ func (a *app) enter(p *parsed) error {
 		if !waiting && p.Payload.Kind != tx.KindDIDCreate {
 			// With nothing before it, what the state's rules say now is what they will say. A
 			// creation is refused by admission alone.
-			if err := machine.Execute(a.context(), state.NewOverlay(a.store), p.Tx, admission); err != nil {
+			if err := machine.Execute(a.context(), state.NewOverlay(a.exec.reads), p.Tx, admission.Admission); err != nil {
 				return err
 			}
 		}
@@ -92,8 +95,10 @@ func (a *app) enter(p *parsed) error {
 }
 
 // admit judges t for the next block, after those of its author that wait.
-func (a *app) admit(t *tx.Tx, next uint64) (machine.Admission, error) {
-	return machine.AdmitAfter(a.context(), a.store, t, next)
+func (a *app) admit(t *tx.Tx, next uint64) (*admitted, error) {
+	ctx := a.context()
+	admission, err := machine.AdmitAfter(ctx, a.exec.reads, t, next)
+	return &admitted{admission, ctx.Height - 1, next}, err
 }
 
 // context is that of the next block as far as it is known: its time is not before the last one's.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -43,6 +44,7 @@ type app struct {
 	last *Outcome   // nil when none on the present state
 
 	tip       tip
+	committed atomic.Uint64 // transactions
 	snapshots snapshots
 }
 
@@ -183,6 +185,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	}
 	a.last = nil
 	a.pending.remove(o.ids)
+	a.committed.Add(uint64(len(o.ids)))
 	a.tip.move(o.Block.Height, o.Block.Time)
 	answer := &abci.ResponseCommit{}
 	if a.retain > 0 && o.Block.Height > a.retain {

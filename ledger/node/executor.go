@@ -22,13 +22,14 @@ import (
 type Executor struct {
 	network hufu.Network
 	store   store.Store
+	reads   *reads // of store
 	verify  *verifier
 	known   *known
 }
 
 // NewExecutor returns an executor on st. It must be closed; the store stays open.
 func NewExecutor(network hufu.Network, st store.Store) *Executor {
-	return &Executor{network: network, store: st, verify: newVerifier(), known: newKnown()}
+	return &Executor{network: network, store: st, reads: newReads(st), verify: newVerifier(), known: newKnown()}
 }
 
 // Close ends the executor's workers.
@@ -46,6 +47,7 @@ type Outcome struct {
 	Block      Block
 	Results    []Result // one for each transaction
 	Validators []machine.ValidatorUpdate
+	changes    []store.Change
 	staged     *store.Staged
 	ids        []hufu.Digest
 }
@@ -76,11 +78,12 @@ func (e *Executor) Genesis(doc *machine.GenesisDoc, at time.Time) ([]machine.Val
 	if e.store.State().Meta != nil {
 		return vals, nil // stopped between this and block 1
 	}
-	staged, err := e.store.Stage(overlay.Changes())
+	founding := overlay.Changes()
+	staged, err := e.store.Stage(founding)
 	if err != nil {
 		return nil, err
 	}
-	return vals, e.commit(staged, 0, at)
+	return vals, e.commit(staged, founding, 0, at)
 }
 
 // Run executes b on the committed state. A [hufu.Refusal] says that b holds a transaction that may
@@ -149,19 +152,23 @@ func (e *Executor) Fill(b Block) (o *Outcome, left []*tx.Tx, err error) {
 
 // Commit makes o the state. It fails with store.ErrStale when o was not run on the present one.
 func (e *Executor) Commit(o *Outcome) error {
-	if err := e.commit(o.staged, o.Block.Height, o.Block.Time); err != nil {
+	if err := e.commit(o.staged, o.changes, o.Block.Height, o.Block.Time); err != nil {
 		return err
 	}
 	e.known.forget(o.ids)
 	return nil
 }
 
-func (e *Executor) commit(s *store.Staged, height hufu.Height, at time.Time) error {
+func (e *Executor) commit(s *store.Staged, changes []store.Change, height hufu.Height, at time.Time) error {
 	m, err := encoding.Marshal(meta{Network: e.network, Time: at.Unix()})
 	if err != nil {
 		return err
 	}
-	return e.store.Commit(s, height, m)
+	if err := e.store.Commit(s, height, m); err != nil {
+		return err
+	}
+	e.reads.committed(changes)
+	return nil
 }
 
 // read parses a transaction or finds it among the known.
@@ -225,7 +232,7 @@ func (e *Executor) begin(b Block) *run {
 	return &run{
 		e:       e,
 		ctx:     state.Context{Network: e.network, Height: b.Height, Time: b.Time.Unix()},
-		overlay: state.NewOverlay(e.store),
+		overlay: state.NewOverlay(e.reads),
 		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time}},
 	}
 }
@@ -273,6 +280,7 @@ func (r *run) end(txs [][]byte) (*Outcome, error) {
 		return nil, err
 	}
 	r.out.Block.Txs, r.out.Validators = txs, vals
-	r.out.staged, err = r.e.store.Stage(r.overlay.Changes())
+	r.out.changes = r.overlay.Changes()
+	r.out.staged, err = r.e.store.Stage(r.out.changes)
 	return &r.out, err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -14,7 +15,15 @@ const maxKnown = 1 << 15
 // parsed is a transaction that was read, and the keys its signatures were found to hold for.
 type parsed struct {
 	*tx.Tx
-	holds []keys.PublicKey // nil: not verified yet
+	holds    []keys.PublicKey // nil: not verified yet
+	admitted *admitted        // nil: not by the mempool
+}
+
+// admitted is what admission said on one state, with next as its author's queue.
+type admitted struct {
+	machine.Admission
+	height hufu.Height // of the state
+	next   uint64
 }
 
 // verifiedBy reports whether the signatures are known to hold for just these keys. Which keys must

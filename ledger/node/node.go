@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -35,6 +36,8 @@ type Node struct {
 	engine  *cmtnode.Node
 	rpc     *http.Server
 	admit   func(raw []byte) error // before the engine's mempool is asked
+
+	committed *atomic.Uint64 // the application's count of transactions
 
 	stop   sync.Once
 	ended  chan struct{} // closed when the node can no longer go on, and by Stop
@@ -71,6 +74,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 		if n.app, err = newApp(n.network, n.store, cfg.Log); err != nil {
 			return err
 		}
+		n.committed = &n.app.committed
 		n.app.retain = cfg.RetainBlocks
 		n.app.drop = n.drop
 		application = n.app
@@ -207,6 +211,10 @@ func (n *Node) Err() error {
 		return nil
 	}
 }
+
+// Transactions is how many transactions were committed since the node started, those of blocks it
+// replayed then included.
+func (n *Node) Transactions() uint64 { return n.committed.Load() }
 
 func (n *Node) fail(err error) {
 	n.once.Do(func() {

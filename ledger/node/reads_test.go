@@ -1,0 +1,85 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/store"
+)
+
+// commit writes changes to both and tells the reads.
+func commit(t *testing.T, r *reads, height hufu.Height, changes ...store.Change) {
+	t.Helper()
+	staged, err := r.store.Stage(changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Commit(staged, height, []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	r.committed(changes)
+}
+
+// What is read is what the store holds, however often it was read before, and through generations.
+func TestReadsFollowTheStore(t *testing.T) {
+	r := newReads(store.NewMemory())
+	random := rand.New(rand.NewPCG(1, 2))
+	key := func(i int) []byte { return fmt.Appendf(nil, "key %d", i) }
+	const keys = 40
+	for height := hufu.Height(1); height < 200; height++ {
+		var changes []store.Change
+		for i := range keys {
+			switch random.IntN(4) {
+			case 0:
+				changes = append(changes, store.Change{Key: key(i), Value: bytes.Repeat([]byte{byte(height)}, 1+random.IntN(store.MaxValue))})
+			case 1:
+				changes = append(changes, store.Change{Key: key(i)})
+			}
+		}
+		commit(t, r, height, changes...)
+		for range keys {
+			k := key(random.IntN(keys))
+			want, err := r.store.Get(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.Get(k)
+			if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+				t.Fatalf("at height %d %s is %d bytes, not %d (%v)", height, k, len(got), len(want), err)
+			}
+		}
+	}
+	if r.old == nil {
+		t.Error("one generation was enough: the test is too small")
+	}
+}
+
+// slow is a store in which something happens between a read and its return.
+type slow struct {
+	store.Store
+	meanwhile func()
+}
+
+func (s *slow) Get(key []byte) ([]byte, error) {
+	value, err := s.Store.Get(key)
+	s.meanwhile()
+	return value, err
+}
+
+// A read that a commit overtakes is not kept.
+func TestReadsOvertaken(t *testing.T) {
+	s := &slow{Store: store.NewMemory(), meanwhile: func() {}}
+	r := newReads(s)
+	commit(t, r, 1, store.Change{Key: []byte("k"), Value: []byte("before")})
+	s.meanwhile = func() { commit(t, r, 2, store.Change{Key: []byte("k"), Value: []byte("after")}) }
+	if v, err := r.Get([]byte("k")); err != nil || string(v) != "before" {
+		t.Fatalf("%q, %v", v, err)
+	}
+	s.meanwhile = func() {}
+	if v, err := r.Get([]byte("k")); err != nil || string(v) != "after" {
+		t.Errorf("%q, %v", v, err)
+	}
+}
