@@ -1,0 +1,40 @@
+package bench
+
+import "testing"
+
+func TestMeasureLedger(t *testing.T) {
+	steps := 0
+	c := LedgerConfig{Dir: t.TempDir(), Transactions: 250, Rounds: 2, Submitters: 16, Latency: 6, Progress: func(n int) { steps += n }}
+	f, err := MeasureLedger(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]float64{
+		"tx_per_s": f.TxPerS, "bare_tx_per_s": f.BareTxPerS, "ratio": f.Ratio, "block_txs": f.BlockTxs,
+		"total": f.CPU.Total, "engine": f.CPU.Engine, "verification": f.CPU.Verification, "store": f.CPU.Store,
+		"composed_ratio": f.ComposedRatio, "composed_cpu_ratio": f.ComposedCPURatio,
+		"commit_p50": f.CommitP50Millis, "proven_p99": f.ProvenP99Millis,
+	} {
+		if v <= 0 {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	if f.CommitP99Millis < f.CommitP50Millis || f.BlockTxs > 250 || steps != c.Steps() {
+		t.Errorf("%+v after %d steps", f, steps)
+	}
+	t.Logf("%+v", f)
+}
+
+// BenchmarkLedger is for profiles: one round at the size that the command has.
+func BenchmarkLedger(b *testing.B) {
+	for b.Loop() {
+		f, err := MeasureLedger(b.Context(), LedgerConfig{Dir: b.TempDir(), Rounds: 3, Latency: 20})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(f.TxPerS, "tx/s")
+		b.ReportMetric(f.Ratio, "ratio")
+		b.ReportMetric(f.ComposedCPURatio, "composed-cpu-ratio")
+		b.Logf("%+v", f)
+	}
+}

@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// batchSize is the signatures in a batch: from here on, batches get no cheaper per signature.
+const batchSize = 1024
+
+// parts measures what the ledger is composed of, each alone in the process.
+func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures) error {
+	verifying, err := l.verification()
+	if err != nil {
+		return err
+	}
+	f.CPU.Verification = micros(len(l.txs), verifying.cpu)
+	storing, all, err := l.execution(ctx, int(f.BlockTxs))
+	if err != nil {
+		return err
+	}
+	f.CPU.Store = micros(len(l.txs), storing.cpu)
+	// Blocks of transactions that nobody admitted before: execution verifies them, in the same batches.
+	f.CPU.Rules = max(0, micros(len(l.txs), all.cpu-storing.cpu)-f.CPU.Verification)
+	return nil
+}
+
+// verification verifies every signature in batches, by the ledger's rule, on one goroutine.
+func (l *ledgerBench) verification() (spent, error) {
+	type check struct{ key, message, sig []byte }
+	checks := make([]check, len(l.txs))
+	for i, raw := range l.txs {
+		t, err := tx.Parse(raw, l.network.Name)
+		if err != nil {
+			return spent{}, err
+		}
+		checks[i] = check{t.ControlKeys()[0].Raw(), t.SigningBytes(0), t.Signatures[0].Sig}
+	}
+	options := &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215}
+	return measure(func() error {
+		for from := 0; from < len(checks); from += batchSize {
+			part := checks[from:min(from+batchSize, len(checks))]
+			batch := ed25519.NewBatchVerifierWithCapacity(len(part))
+			for _, c := range part {
+				batch.AddWithOptions(c.key, c.message, c.sig, options)
+			}
+			if !batch.VerifyBatchOnly(rand.Reader) {
+				return errors.New("bench: a signature does not hold")
+			}
+		}
+		return nil
+	})
+}
+
+// execution runs blocks of all transactions without an engine, and says what the store took of it.
+func (l *ledgerBench) execution(ctx context.Context, blockTxs int) (storing, all spent, err error) {
+	dir := filepath.Join(l.Dir, "state")
+	disk, err := store.Open(dir, store.Options{})
+	if err != nil {
+		return storing, all, err
+	}
+	timed := &timedStore{Store: disk}
+	e := node.NewExecutor(l.network.Name, timed)
+	defer func() {
+		e.Close()
+		err = errors.Join(err, disk.Close(), os.RemoveAll(dir))
+	}()
+	var genesis struct {
+		Time time.Time `json:"genesis_time"`
+	}
+	if err := json.Unmarshal(l.network.Genesis, &genesis); err != nil {
+		return storing, all, err
+	}
+	if _, err := e.Genesis(l.network.Doc, genesis.Time); err != nil {
+		return storing, all, err
+	}
+	timed.took = spent{}
+	all, err = measure(func() error {
+		height := hufu.Height(0)
+		for from := 0; from < len(l.txs); from += max(blockTxs, 1) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			height++
+			b := node.Block{Height: height, Time: genesis.Time, Txs: l.txs[from:min(from+max(blockTxs, 1), len(l.txs))]}
+			o, err := e.Run(b)
+			if err != nil {
+				return err
+			}
+			if err := e.Commit(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return timed.took, all, err
+}
+
+// timedStore notes what writing takes.
+type timedStore struct {
+	store.Store
+	took spent
+}
+
+func (t *timedStore) Stage(changes []store.Change) (s *store.Staged, err error) {
+	took, err := measure(func() (err error) { s, err = t.Store.Stage(changes); return err })
+	t.took.add(took)
+	return s, err
+}
+
+func (t *timedStore) Commit(s *store.Staged, height hufu.Height, meta []byte) error {
+	took, err := measure(func() error { return t.Store.Commit(s, height, meta) })
+	t.took.add(took)
+	return err
+}
