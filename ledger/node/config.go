@@ -126,6 +126,7 @@ func (c *Config) engine(root string) *config.Config {
 		e.P2P.PersistentPeers += peer
 	}
 	e.P2P.PexReactor = false
+	e.P2P.AddrBook = "addrbook.json" // the directory that the engine would put it in does not exist
 	e.P2P.AddrBookStrict = false
 	e.P2P.AllowDuplicateIP = true // several nodes behind one address
 	e.P2P.FlushThrottleTimeout = time.Millisecond
