@@ -200,7 +200,7 @@ func (p *parser) owner(e entry) {
 	switch {
 	case !ok:
 	case s == OwnerSelf:
-		p.add(e.value.at, RuleOwner, "publishing fills in the publisher's DID", "the owner is still %q", OwnerSelf)
+		p.add(e.value.at, RuleSelf, "publishing fills in the publisher's DID", "the owner is still %q", OwnerSelf)
 	case !validDID(s):
 		p.add(e.value.at, RuleOwner, "", "the owner must be a DID such as did:hufu:demo:z…")
 	}

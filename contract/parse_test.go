@@ -128,7 +128,7 @@ func TestParseRefused(t *testing.T) {
 		{"a version as text", `version = 3`, `version = "3"`, RuleValue, `"3"`},
 		{"a huge version", `version = 3`, `version = 4294967296`, RuleValue, "4294967296"},
 		{"no owner", `owner = "did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM"`, ``, RuleMissing, ``},
-		{"the owner is self", `"did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM"`, `"self"`, RuleOwner, `"self"`},
+		{"the owner is self", `"did:hufu:demo:z4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM"`, `"self"`, RuleSelf, `"self"`},
 		{"no DID", `did:hufu:demo:z4uQ`, `did:web:demo:z4uQ`, RuleOwner, `"did:web`},
 		{"same_holder as text", `version = 3`, "version = 3\nsame_holder = \"yes\"", RuleValue, `"yes"`},
 		{"no English title", `title.en`, `title.zh`, RuleMissing, ``},

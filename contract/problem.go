@@ -20,7 +20,8 @@ const (
 	RuleValue     hufu.Rule = "contract.value"        // a value of the wrong kind or out of bounds
 	RuleLanguage  hufu.Rule = "contract.language"     // another version of the language
 	RuleReserved  hufu.Rule = "contract.reserved"     // kept for a later version of the language
-	RuleOwner     hufu.Rule = "contract.owner"        // the owner is not, or not yet, a DID
+	RuleOwner     hufu.Rule = "contract.owner"        // the owner is no DID, or another one
+	RuleSelf      hufu.Rule = "contract.owner-self"   // the owner is not filled in yet, see [SetOwner]
 	RuleQuery     hufu.Rule = "contract.query"        // the DCQL query is wrong
 	RulePolicy    hufu.Rule = "contract.policy"       // a Cedar policy is wrong
 	RuleType      hufu.Rule = "contract.unknown-type" // a credential type that nobody published

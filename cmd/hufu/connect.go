@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -10,10 +12,24 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 )
 
-// unlock is what opens the key store, from the flags.
+// keyFileEnv names the variable that names the key file, for services.
+const keyFileEnv = "HUFU_KEY_FILE"
+
+// unlock is what opens the key store, from the flags or, where they say nothing, the environment. With a
+// new store, a key file that does not exist is made.
 func (a *app) unlock(create bool) (keystore.Unlock, error) {
-	if a.keyFile != "" {
-		return keystore.KeyFile(a.keyFile), nil
+	path := a.keyFile
+	if path == "" && a.passphraseFile == "" {
+		path = os.Getenv(keyFileEnv)
+	}
+	if path != "" {
+		if _, err := os.Lstat(path); create && errors.Is(err, os.ErrNotExist) {
+			if err := keystore.CreateKeyFile(path); err != nil {
+				return keystore.Unlock{}, err
+			}
+			fmt.Fprintf(a.err, "key file %s made: who has it and the home has the keys; keep a copy of it elsewhere\n", path)
+		}
+		return keystore.KeyFile(path), nil
 	}
 	phrase, err := a.passphrase(create)
 	if err != nil {

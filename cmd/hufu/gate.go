@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -132,7 +133,8 @@ func checkContract(text []byte, types typeLookup) (contract.Problems, error) {
 	var problems contract.Problems
 	switch {
 	case errors.As(err, &problems):
-		return problems, nil
+		// Of a text too wrong to have its owner set, that is the least.
+		return slices.DeleteFunc(problems, func(p contract.Problem) bool { return p.Rule == contract.RuleSelf }), nil
 	case err != nil || types == nil:
 		return nil, err
 	}
@@ -180,10 +182,18 @@ publishes. The ledger checks it again and refuses what "hufu gate check" refuses
 				return err
 			}
 			return a.withActor(node, as, func(l *session, actor *home.Actor) error {
-				text, err := contract.SetOwner(text, actor.DID())
+				owned, err := contract.SetOwner(text, actor.DID())
+				var wrong contract.Problems
+				if errors.As(err, &wrong) {
+					if problems, err := checkContract(text, nil); err != nil || len(problems) > 0 {
+						return errors.Join(err, a.reportProblems(args[0], problems, ""))
+					}
+					return a.reportProblems(args[0], wrong, "") // right, but somebody else's
+				}
 				if err != nil {
 					return err
 				}
+				text := owned
 				// The ledger would refuse the same, but can only name the first mistake.
 				problems, err := checkContract(text, ledgerTypes(c.Context(), l))
 				if err != nil {

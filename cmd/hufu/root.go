@@ -51,7 +51,7 @@ Run a network of one:    hufu up --home ./net`,
 	f.BoolVar(&a.json, "json", false, "print one JSON document instead of text")
 	f.StringVar(&a.home, "home", defaultHome(), "directory of keys, databases and settings")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "read the key store's passphrase from this file (first line; /dev/fd/N works)")
-	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase")
+	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase; made with a new home when there is none")
 	c.AddCommand(
 		a.demoCmd(), a.upCmd(), a.rosterCmd(),
 		a.didCmd(), a.govCmd(), a.trustCmd(),

@@ -27,7 +27,7 @@ func (a *app) passphrase(create bool) ([]byte, error) {
 	}
 	f, ok := a.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil, usagef("no passphrase for the key store: give --passphrase-file or --key-file, set %s, or run in a terminal", passphraseEnv)
+		return nil, usagef("no passphrase for the key store: give --passphrase-file or --key-file, set %s or %s, or run in a terminal", passphraseEnv, keyFileEnv)
 	}
 	fmt.Fprint(a.err, "Passphrase of the key store: ")
 	first, err := term.ReadPassword(int(f.Fd()))

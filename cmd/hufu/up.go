@@ -48,6 +48,11 @@ The node's RPC, for clients and auditors, on --rpc. Both on loopback only.`,
 			if !hufu.Network(o.network).Valid() {
 				return usagef("--network: a name has 1 to %d characters of a-z, 0-9 and -", hufu.MaxNetworkLen)
 			}
+			for _, addr := range []string{o.listen, o.rpc} {
+				if err := server.CheckLoopback(addr); err != nil {
+					return err // before anything is made
+				}
+			}
 			h, err := a.openOrFound(hufu.Network(o.network), c.Flags().Changed("network"))
 			if err != nil {
 				return err

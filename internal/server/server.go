@@ -26,14 +26,23 @@ const (
 // ErrNotLoopback refuses to serve plain HTTP where others could listen in.
 var ErrNotLoopback = errors.New("server: plain HTTP is served on loopback addresses only")
 
-// Listen opens addr (host:port), which must be on loopback.
-func Listen(ctx context.Context, addr string) (net.Listener, error) {
+// CheckLoopback refuses an address (host:port) that is not on loopback. A name other than localhost is
+// refused, too: what it resolves to may change.
+func CheckLoopback(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("server: %q is not host:port: %w", addr, err)
+		return fmt.Errorf("server: %q is not host:port: %w", addr, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%w: %s", ErrNotLoopback, addr)
+		return fmt.Errorf("%w: %s", ErrNotLoopback, addr)
+	}
+	return nil
+}
+
+// Listen opens addr (host:port), which must be on loopback.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	if err := CheckLoopback(addr); err != nil {
+		return nil, err
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
