@@ -15,16 +15,16 @@ const RequestURIPrefix = "urn:ietf:params:oauth:request_uri:"
 // AuthorizationRequest is a request for an authorization code (RFC 6749 §4.1.1, with RFC 7636,
 // RFC 9396, RFC 9449 §10 and OpenID4VCI 1.0 §5.1).
 type AuthorizationRequest struct {
-	ClientID        string
-	RedirectURI     string
-	State           string
-	Scope           []string
-	Resource        []string
-	Challenge       string // code_challenge, of method S256
-	Details         []byte // authorization_details: JSON, not looked into
-	IssuerState     string // of the credential offer
-	DPoPKey         string // dpop_jkt: thumbprint of the key that the token is to be bound to
-	Prompt          string
+	ClientID    string
+	RedirectURI string
+	State       string
+	Scope       []string
+	Resource    []string
+	Challenge   string // code_challenge, of method S256
+	Details     []byte // authorization_details: JSON, not looked into
+	IssuerState string // of the credential offer
+	DPoPKey     string // dpop_jkt: thumbprint of the key that the token is to be bound to
+	Prompt      string
 }
 
 // ParseAuthorizationRequest reads the parameters of a pushed or a direct authorization request. It
@@ -216,4 +216,3 @@ func validCredential(s string) bool {
 	}
 	return true
 }
-

@@ -181,7 +181,9 @@ func TestRequests(t *testing.T) {
 		`{"credential_configuration_id":7,"proofs":{"jwt":["a"]}}`:                                       "invalid_credential_request",
 		`{"credential_configuration_id":"","proofs":{"jwt":["a"]}}`:                                      "invalid_credential_request",
 		`{"Credential_Configuration_ID":"x","proofs":{"jwt":["a"]}}`:                                     "invalid_credential_request",
-		`{"credential_identifier":"x","proofs":{"jwt":["a"]}}`:                                           "unknown_credential_identifier",
+		`{"credential_identifier":"x","credential_configuration_id":"y","proofs":{"jwt":["a"]}}`:         "invalid_credential_request",
+		`{"credential_identifier":null,"proofs":{"jwt":["a"]}}`:                                          "invalid_credential_request",
+		`{"credential_identifier":"` + strings.Repeat("x", 257) + `","proofs":{"jwt":["a"]}}`:            "invalid_credential_request",
 		`{"credential_configuration_id":"x","proofs":{"jwt":["a"]},"credential_response_encryption":{}}`: "invalid_encryption_parameters",
 		`{"credential_configuration_id":"x"}`:                                                            "invalid_proof",
 		`{"credential_configuration_id":"x","proofs":[]}`:                                                "invalid_proof",
@@ -210,7 +212,7 @@ func TestResponses(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	for _, bad := range []string{
-		``, `{}`, `{"credentials":[]}`, `{"transaction_id":"x","interval":5}`, `{"credentials":[{}]}`, `{"credentials":[{"credential":{}}]}`,
+		``, `{}`, `{"credentials":[]}`, `{"transaction_id":"x","interval":0}`, `{"credentials":[{}]}`, `{"credentials":[{"credential":{}}]}`,
 		`{"credentials":[{"credential":"x"}],"credentials":[]}`,
 	} {
 		if _, err := oid4vci.ParseCredentialResponse([]byte(bad)); hufu.RuleOf(err) != oid4vci.RuleResponse {
