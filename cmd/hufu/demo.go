@@ -30,6 +30,9 @@ and audits it all. Ends with status 1 if anything is not as it must be.`,
 			if o.People < demo.MinPeople || o.People > demo.MaxPeople {
 				return usagef("--people must be from %d to %d", demo.MinPeople, demo.MaxPeople)
 			}
+			if o.Copies < demo.MinCopies || o.Copies > demo.MaxCopies {
+				return usagef("--copies must be from %d to %d", demo.MinCopies, demo.MaxCopies)
+			}
 			if c.Flags().Changed("home") {
 				o.Dir = a.home
 			}
@@ -41,6 +44,9 @@ and audits it all. Ends with status 1 if anything is not as it must be.`,
 			o.Out, o.Color = a.out, isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
 			if jsonFile == "-" {
 				o.Out = io.Discard
+			}
+			if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+				o.Bar = a.progress
 			}
 			report, err := demo.Run(c.Context(), o)
 			if err != nil {

@@ -35,6 +35,7 @@ func (s *story) revoke(ctx context.Context) error {
 		if witness == nil {
 			witness = p
 		}
+		p.revoked = true
 		req.People = append(req.People, s.issuer.Ref(p.ResidentNumber))
 	}
 	if witness == nil {
@@ -130,7 +131,10 @@ func (s *story) writeUntil(ctx context.Context, enough int, stop func() error) (
 		})
 	}
 	go func() { group.Wait(); close(acknowledged) }()
+	add, done := s.progress("transactions acknowledged", enough)
+	defer done()
 	for id := range acknowledged {
+		add(1)
 		if ids = append(ids, id); len(ids) == enough {
 			err = stop()
 			cancel()
@@ -188,6 +192,10 @@ func (s *story) writeOne(ctx context.Context) (hufu.ID, error) {
 // goOffline takes a snapshot, stops everything, and lets one more person in.
 func (s *story) goOffline(ctx context.Context) error {
 	s.chapterf("A snapshot is taken, everything is stopped, and a door still works")
+	visitor, err := s.visitor(ctx)
+	if err != nil {
+		return err
+	}
 	s.snapshot = filepath.Join(s.Dir, "snapshot")
 	f, err := os.OpenFile(s.snapshot, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -212,10 +220,6 @@ func (s *story) goOffline(ctx context.Context) error {
 	g, err := s.newGate(readingRoom, gate.Offline(view), gate.NewMemoryStore(), nil)
 	if err != nil {
 		return err
-	}
-	visitor := s.somebody(readingRoom)
-	if visitor == nil {
-		return errors.New("demo: nobody is left for the offline door")
 	}
 	request, err := g.Request(ctx, s.doors[readingRoom])
 	if err != nil {
@@ -252,19 +256,24 @@ func (s *story) openSnapshot() (*client.Snapshot, error) {
 	return client.OpenSnapshot(f, trust, time.Now())
 }
 
-// somebody is a person whom a door must let in and whose wallet has copies left.
-func (s *story) somebody(door string) *person {
+// visitor is somebody whom the reading room must let in. Where nobody is left whose credentials stand,
+// the agency gives new ones to a person who lost the old ones.
+func (s *story) visitor(ctx context.Context) (*person, error) {
 	for i := range s.people {
-		if p := &s.people[i]; mayEnter(door, &p.Person, s.today) && p.wallet.List()[0].Left > 0 && i > samples {
-			return p
+		if p := &s.people[i]; !p.revoked && mayEnter(readingRoom, &p.Person, s.today) {
+			return p, nil
 		}
 	}
-	return nil
+	_, err := s.provision(ctx, s.victim)
+	return s.victim, err
 }
 
 func (s *story) auditLedger(ctx context.Context) error {
 	s.chapterf("An auditor replays every block from genesis into a store of its own")
 	if err := s.process.start(ctx); err != nil {
+		return err
+	}
+	if err := s.reconnect(ctx); err != nil {
 		return err
 	}
 	genesis, err := s.home.Genesis()
@@ -277,7 +286,17 @@ func (s *story) auditLedger(ctx context.Context) error {
 	}
 	search := s.needles()
 	began := time.Now()
-	r, err := audit.Replay(ctx, genesis, transport, audit.Options{Seen: search.In})
+	last, err := s.ledger.Head(ctx)
+	if err != nil {
+		return err
+	}
+	add, done := s.progress("blocks replayed", int(last.Height)+1)
+	blocks := hufu.Height(0)
+	r, err := audit.Replay(ctx, genesis, transport, audit.Options{Seen: search.In, Tick: func(n, _ hufu.Height) {
+		add(int(n - blocks))
+		blocks = n
+	}})
+	done()
 	if err != nil {
 		return err
 	}

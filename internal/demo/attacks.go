@@ -61,23 +61,13 @@ func orWorked(r hufu.Rule) string {
 // that the honest agency has retired.
 type attacker struct {
 	*story
-	door   string
-	gate   *gate.Gate
-	victim *person
-	key    keys.Signer // the thief's
+	door string
+	gate *gate.Gate
+	key  keys.Signer // the thief's
 }
 
 func (s *story) newAttacker(ctx context.Context) (*attacker, error) {
 	a := &attacker{story: s, door: readingRoom, gate: s.gates[readingRoom]}
-	for i := range s.people[:min(samples, len(s.people))] {
-		if p := &s.people[i]; mayEnter(readingRoom, &p.Person, s.today) {
-			a.victim = p
-			break
-		}
-	}
-	if a.victim == nil {
-		return nil, errors.New("demo: nobody to steal from")
-	}
 	var err error
 	if a.key, err = keys.P256.Generate(rand.Reader); err != nil {
 		return nil, err
@@ -225,7 +215,7 @@ func (a *attacker) stolen(ctx context.Context) (hufu.Rule, error) {
 	// The thief's own key binding, on the victim's copy.
 	presentation := answer.VPToken["person"][0]
 	binding := presentation[strings.LastIndexByte(presentation, '~')+1:]
-	answer.VPToken["person"][0] = a.victim.sample[0] + binding
+	answer.VPToken["person"][0] = a.story.stolen[0] + binding
 	return a.respond(ctx, a.gate, answer)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
 	"github.com/hufu-id/hufu/roster"
 	"github.com/hufu-id/hufu/wallet"
 )
@@ -32,14 +33,27 @@ type Options struct {
 	Program string    // this program, to run as "hufu up"
 	Out     io.Writer // the story
 	Color   bool
+	Bar     Bar // for long work; nil: lines
 }
 
-// Bounds of [Options]. Fewer people than MinPeople would not have a minor in each region.
+// Bounds of [Options]. A person needs a copy for each door, as none is shown to two of them.
 const (
-	MinPeople     = 50
+	MinPeople     = 1
 	MaxPeople     = 100_000
+	MinCopies     = 3
+	MaxCopies     = oid4vci.MaxProofs
 	DefaultCopies = 8
 )
+
+func (o *Options) check() error {
+	switch {
+	case o.People < MinPeople || o.People > MaxPeople:
+		return fmt.Errorf("demo: %d people, not %d to %d", o.People, MinPeople, MaxPeople)
+	case o.Copies < MinCopies || o.Copies > MaxCopies:
+		return fmt.Errorf("demo: %d copies for each person, not %d to %d", o.Copies, MinCopies, MaxCopies)
+	}
+	return nil
+}
 
 const network = "demo"
 
@@ -58,6 +72,8 @@ type story struct {
 	agency  *home.Actor
 	issuer  *issuer.Service
 	people  []person
+	victim  *person  // of the attacks
+	stolen  []string // the credentials that the victim's wallet took
 	gates   map[string]*gate.Gate
 	doors   map[string]hufu.ContractID
 	stores  []gate.Store
@@ -69,15 +85,15 @@ type story struct {
 // person is one person of the register with a wallet.
 type person struct {
 	roster.Person
-	wallet *wallet.Wallet
-	sample []string // the credentials the wallet took, kept where an attack needs them
+	wallet  *wallet.Wallet
+	revoked bool
 }
 
 // Run tells the story. An error means that it could not be told to its end; whether everything in it
 // was right is in the report's Failures.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if o.People < MinPeople || o.People > MaxPeople {
-		return nil, fmt.Errorf("demo: %d people, not %d to %d", o.People, MinPeople, MaxPeople)
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	keep := o.Dir != ""
 	if !keep {
@@ -87,7 +103,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 		o.Dir = dir
 	}
-	s := &story{Options: o, narrator: &narrator{out: o.Out, color: o.Color, start: time.Now()}, today: roster.DateOf(time.Now())}
+	s := &story{Options: o, narrator: &narrator{out: o.Out, color: o.Color, bar: o.Bar, start: time.Now()}, today: roster.DateOf(time.Now())}
 	s.report.Attacks = map[string]hufu.Rule{}
 	s.report.Failures = []string{}
 	err := s.tell(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
+	"github.com/hufu-id/hufu/wallet"
 )
 
 func (s *story) publishContracts(ctx context.Context) error {
@@ -90,7 +92,7 @@ func (s *story) tryDoors(ctx context.Context) error {
 	visits := make([]visit, len(s.people)*len(doorNames))
 	at := func(person, door int) *visit { return &visits[person*len(doorNames)+door] }
 	began := time.Now()
-	if err := s.everybody(ctx, func(ctx context.Context, i int) error {
+	if err := s.everybody(ctx, "people have shown theirs", func(ctx context.Context, i int) error {
 		for d, door := range doorNames {
 			answer, err := s.show(ctx, &s.people[i], door)
 			if err != nil {
@@ -105,7 +107,7 @@ func (s *story) tryDoors(ctx context.Context) error {
 	shown := time.Since(began)
 	began = time.Now()
 	var verified atomic.Int64
-	if err := s.everybody(ctx, func(ctx context.Context, i int) error {
+	if err := s.everybody(ctx, "people judged", func(ctx context.Context, i int) error {
 		for d, door := range doorNames {
 			v := at(i, d)
 			if v.answer == nil {
@@ -151,9 +153,14 @@ func (s *story) tryDoors(ctx context.Context) error {
 	return nil
 }
 
-// show has a person's wallet answer a door's request. A wallet that refuses because it holds nothing
-// that would do answers nil.
+// show has a person's wallet answer a door's request; one that has run out of copies gets new ones
+// before. A wallet that refuses because it holds nothing that would do answers nil.
 func (s *story) show(ctx context.Context, p *person, door string) (*oid4vp.Response, error) {
+	if slices.ContainsFunc(p.wallet.List(), func(l wallet.Stock) bool { return l.Left == 0 }) {
+		if _, err := s.fill(ctx, p); err != nil {
+			return nil, err
+		}
+	}
 	request, err := s.gates[door].Request(ctx, s.doors[door])
 	if err != nil {
 		return nil, err

@@ -14,23 +14,16 @@ import (
 	"github.com/hufu-id/hufu/wallet"
 )
 
-// samples is how many people's credentials are kept aside, for a thief to steal.
-const samples = 50
-
 func (s *story) issueCredentials(ctx context.Context) error {
 	s.chapterf("Each person's wallet makes %d keys, proves them, and gets a copy for each", s.Copies)
 	began := time.Now()
 	var copies atomic.Int64
-	err := s.everybody(ctx, func(ctx context.Context, i int) error {
+	err := s.everybody(ctx, "wallets filled", func(ctx context.Context, i int) error {
 		p := &s.people[i]
-		var err error
-		if p.wallet, err = wallet.Open(wallet.Config{Store: wallet.NewMemory()}); err != nil {
-			return err
-		}
 		taken, err := s.provision(ctx, p)
 		copies.Add(int64(len(taken)))
-		if i < samples {
-			p.sample = taken
+		if p == s.victim {
+			s.stolen = taken
 		}
 		return err
 	})
@@ -45,21 +38,35 @@ func (s *story) issueCredentials(ctx context.Context) error {
 	return nil
 }
 
-// everybody runs f for each person, on every processor.
-func (s *story) everybody(ctx context.Context, f func(ctx context.Context, i int) error) error {
+// everybody runs f for each person, on every processor. The label says what is done when f is.
+func (s *story) everybody(ctx context.Context, label string, f func(ctx context.Context, i int) error) error {
+	add, done := s.progress(label, len(s.people))
+	defer done()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range s.people {
 		if ctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { return f(ctx, i) })
+		g.Go(func() error {
+			defer add(1)
+			return f(ctx, i)
+		})
 	}
 	return g.Wait()
 }
 
-// provision fills a person's wallet and returns the credentials it took.
+// provision gives a person a new wallet, fills it and returns the credentials it took.
 func (s *story) provision(ctx context.Context, p *person) ([]string, error) {
+	var err error
+	if p.wallet, err = wallet.Open(wallet.Config{Store: wallet.NewMemory()}); err != nil {
+		return nil, err
+	}
+	return s.fill(ctx, p)
+}
+
+// fill puts another batch of copies into a person's wallet and returns it.
+func (s *story) fill(ctx context.Context, p *person) ([]string, error) {
 	public, err := p.wallet.Keygen(s.Copies)
 	if err != nil {
 		return nil, err

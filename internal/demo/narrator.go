@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,34 @@ type narrator struct {
 	color   bool
 	start   time.Time
 	chapter int
+	bar     Bar // nil: lines tell how far the work is
+}
+
+// Bar shows how far long work is. It returns what counts steps done, from any goroutine, and what ends
+// the bar.
+type Bar func(label string, total int) (add func(n int), done func())
+
+// patience is for how long a chapter without a bar may say nothing.
+const patience = 2 * time.Second
+
+// progress shows how far work of total steps is, where that takes long.
+func (n *narrator) progress(label string, total int) (add func(steps int), done func()) {
+	if n.bar != nil {
+		return n.bar("    "+label, total)
+	}
+	var (
+		mu    sync.Mutex
+		steps int
+		told  = time.Now()
+	)
+	return func(more int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if steps += more; steps < total && time.Since(told) >= patience {
+			told = time.Now()
+			n.factf("… %d of %d %s", steps, total, label)
+		}
+	}, func() {}
 }
 
 func (n *narrator) style(code, s string) string {

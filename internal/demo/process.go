@@ -15,14 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/hufu-id/hufu/internal/home"
 )
 
 // process is the node, running as a process of its own: this program, called as "hufu up".
 type process struct {
 	program    string
-	home       *home.Home
 	dir        string
 	passphrase string
 	listen     string // host:port of the HTTP interface
