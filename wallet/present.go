@@ -53,6 +53,14 @@ func (w *Wallet) present(v client.View, request string, now time.Time, l *logged
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case r.Certified() || r.Foreign():
+		return nil, hufu.Refuse(oid4vp.RuleUnsupported, "not a request of a gate with a published contract")
+	case r.Mode != oid4vp.ModePost:
+		return nil, hufu.Refuse(oid4vp.RuleUnsupported, "response_mode is not %s", oid4vp.ModePost)
+	case len(r.Transactions) > 0:
+		return nil, hufu.Refuse(oid4vp.RuleTransaction, "transaction_data is not understood")
+	}
 	l.Gate, l.Contract, l.Version, l.Nonce, l.State = string(r.Verifier), r.Contract.String(), uint64(r.Version), r.Nonce, r.State
 	key, err := keyAt(v, r.Verifier, r.KeyID, tx.PurposeAuthentication, r.IssuedAt.Unix(), RuleUnknownGate)
 	if err != nil {

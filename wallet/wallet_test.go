@@ -85,7 +85,6 @@ func TestRefusesWhatIsNotThePublishedContract(t *testing.T) {
 		"another gate's contract":    {func(r *oid4vp.Request) { r.Contract.Owner = other.DID }, wallet.RuleOverAsking},
 		"a contract never published": {func(r *oid4vp.Request) { r.Contract.Name = "cellar" }, wallet.RuleOverAsking},
 		"a version never published":  {func(r *oid4vp.Request) { r.Version = 2 }, wallet.RuleNotCurrent},
-		"a query that is none":       {func(r *oid4vp.Request) { r.Query = json.RawMessage(`{}`) }, dcql.RuleMalformed},
 		"expired": {func(r *oid4vp.Request) {
 			r.IssuedAt = r.IssuedAt.Add(-time.Second)
 			r.ExpiresAt = r.IssuedAt.Add(time.Second)

@@ -2,80 +2,160 @@ package oid4vp
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/contract/dcql"
 	"github.com/hufu-id/hufu/encoding"
-	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/protocol/jwe"
 )
 
 // Fixed values of the standard.
 const (
-	RequestType  = "oauth-authz-req+jwt"       // typ of a request object (§5)
-	Audience     = "https://self-issued.me/v2" // aud of a request to a wallet found statically (§5.8)
-	ClientPrefix = "decentralized_identifier:" // client identifier prefix (§5.9.3)
-	Format       = "dc+sd-jwt"                 // credential format identifier (§B.3.1)
+	RequestType = "oauth-authz-req+jwt"       // typ of a request object (§5)
+	Audience    = "https://self-issued.me/v2" // aud of a request to a wallet found statically (§5.8)
 
 	responseType = "vp_token"
-	responseMode = "direct_post"
 )
+
+// The response modes that are understood (§8.2, §8.3.1, §A.2).
+const (
+	ModePost       = "direct_post"
+	ModePostJWT    = "direct_post.jwt"
+	ModeDC         = "dc_api"
+	ModeDCJWT      = "dc_api.jwt"
+	maxOrigins     = 16
+	maxWalletNonce = 512
+	minOwnNonce    = 16  // characters, of a gate of this network: 128 bits make 22
+	maxNonce       = 512 // characters, of anybody's
+	maxState       = 512
+)
+
+// Encrypted reports whether answers in a response mode are encrypted.
+func Encrypted(mode string) bool { return mode == ModePostJWT || mode == ModeDCJWT }
+
+// OverDC reports whether a response mode belongs to the Digital Credentials API.
+func OverDC(mode string) bool { return mode == ModeDC || mode == ModeDCJWT }
 
 // MaxRequest bounds a request object, in bytes of its compact form. A contract's text is at most 32 KiB.
 const MaxRequest = 64 << 10
 
-// MaxLifetime is the longest time between iat and exp that a request may have.
+// MaxLifetime is the longest time between iat and exp that a request with a contract may have.
 const MaxLifetime = time.Hour
 
 // Rules that messages are refused by.
 const (
-	RuleRequest     hufu.Rule = "oid4vp.request"     // not a request object of this profile
+	RuleRequest     hufu.Rule = "oid4vp.request"     // not a request object of the standard
 	RuleUnsupported hufu.Rule = "oid4vp.unsupported" // well formed, but asks for what is not supported
+	RuleFormats     hufu.Rule = "oid4vp.formats"     // asks for credentials in formats that are not supported
+	RuleMethod      hufu.Rule = "oid4vp.uri-method"  // request_uri_method is neither get nor post
+	RuleTransaction hufu.Rule = "oid4vp.transaction" // transaction_data of the wrong form, or not consented to
 	RuleSignature   hufu.Rule = "oid4vp.signature"   // not signed by a key of the client it names
 	RuleExpired     hufu.Rule = "oid4vp.expired"     // outside iat and exp
-	RuleResponse    hufu.Rule = "oid4vp.response"    // not a response of this profile
+	RuleResponse    hufu.Rule = "oid4vp.response"    // not a response of the standard
+	RuleDenied      hufu.Rule = "oid4vp.denied"      // the wallet answered with an error
 )
 
-// Request is the request object of a gate (§5).
-type Request struct {
-	Verifier    hufu.DID        // the client identifier without its prefix
-	ResponseURI string          // where the response is to be posted; https, or http on loopback
-	Nonce       string          // fresh, at least 128 bits of randomness
-	State       string          // names the gate's session
-	Query       json.RawMessage // the DCQL query, as JSON
-	Contract    hufu.ContractID // the published contract that Query comes from
-	Version     uint32          // of Contract
-	IssuedAt    time.Time       // whole seconds
-	ExpiresAt   time.Time       // whole seconds
+// ErrorCode is the error code (§8.5) by which a wallet answers a request that err refuses.
+func ErrorCode(err error) string {
+	switch hufu.RuleOf(err) {
+	case RuleFormats:
+		return "vp_formats_not_supported"
+	case RuleMethod:
+		return "invalid_request_uri_method"
+	case RuleTransaction:
+		return "invalid_transaction_data"
+	case RuleDenied, dcql.RuleUnavailable:
+		return "access_denied"
+	}
+	return "invalid_request"
 }
 
-// ClientID is the full client identifier of a gate, which presentations name as their audience (§14.1.2).
-func ClientID(verifier hufu.DID) string { return ClientPrefix + string(verifier) }
+// Request is a verifier's request (§5), as it is written and as it is read.
+type Request struct {
+	// Verifier is the DID of who asks: the one in the client identifier or, when a certificate is, the one
+	// that the certificate names. It is "" when the request names none.
+	Verifier hufu.DID
+	// ClientID is the full client identifier; "" writes that of Verifier, and is what an unsigned request
+	// over the Digital Credentials API has.
+	ClientID string
+	Mode     string // response mode; "" is direct_post
+
+	ResponseURI string   // where the response is to be posted; https, or http on loopback
+	Origins     []string // expected_origins of a signed request over the Digital Credentials API
+
+	Nonce       string // fresh, at least 128 bits of randomness
+	State       string // names the verifier's session
+	WalletNonce string // the wallet's, repeated; or ""
+
+	Query        json.RawMessage // the DCQL query, as JSON
+	Transactions []Transaction   // what is to be consented to, or none
+
+	// Key is the key with a kid to encrypt the answer to, and Encs are the content encryptions that the
+	// verifier accepts, for the modes that encrypt.
+	Key     jwe.PublicKey
+	Encs    []string
+	Formats Formats // vp_formats_supported
+
+	Contract hufu.ContractID // the published contract that Query comes from; zero: it names none
+	Version  uint32          // of Contract
+
+	IssuedAt  time.Time // whole seconds; zero when a request without contract does not say, like the next
+	ExpiresAt time.Time
+}
+
+// Foreign reports whether the request names no contract, as those of verifiers of other networks.
+func (r *Request) Foreign() bool { return r.Contract == hufu.ContractID{} }
+
+// PresentationAudience is what presentations that answer the request name as their audience: the client
+// identifier, or over the Digital Credentials API the origin that asked (§14.1.2, §A.4).
+func (r *Request) PresentationAudience(origin string) string {
+	if OverDC(r.Mode) {
+		return OriginAudience(origin)
+	}
+	return r.client()
+}
+
+func (r *Request) client() string {
+	if r.ClientID == "" && r.Verifier != "" {
+		return ClientID(r.Verifier)
+	}
+	return r.ClientID
+}
+
+// Thumbprint is that of the key the answer is encrypted to, or nil when it is not encrypted, for the
+// session transcript of mdocs (§B.2.6).
+func (r *Request) Thumbprint() []byte {
+	if !Encrypted(r.Mode) {
+		return nil
+	}
+	return r.Key.Thumbprint()
+}
 
 type requestPayload struct {
-	ClientID       string          `json:"client_id"`
+	ClientID       string          `json:"client_id,omitempty"`
 	ResponseType   string          `json:"response_type"`
 	ResponseMode   string          `json:"response_mode"`
-	ResponseURI    string          `json:"response_uri"`
-	Audience       string          `json:"aud"`
+	ResponseURI    string          `json:"response_uri,omitempty"`
+	Origins        []string        `json:"expected_origins,omitempty"`
+	Audience       string          `json:"aud,omitempty"`
 	Nonce          string          `json:"nonce"`
-	State          string          `json:"state"`
+	WalletNonce    string          `json:"wallet_nonce,omitempty"`
+	State          string          `json:"state,omitempty"`
 	Query          json.RawMessage `json:"dcql_query"`
+	Transactions   []string        `json:"transaction_data,omitempty"`
 	ClientMetadata *clientMetadata `json:"client_metadata,omitempty"`
-	Contract       *contractRef    `json:"hufu_contract"`
-	IssuedAt       int64           `json:"iat"`
-	ExpiresAt      int64           `json:"exp"`
+	Contract       *contractRef    `json:"hufu_contract,omitempty"`
+	IssuedAt       int64           `json:"iat,omitempty"`
+	ExpiresAt      int64           `json:"exp,omitempty"`
 
 	// What must not be there.
-	RedirectURI     json.RawMessage `json:"redirect_uri,omitempty"`
-	Scope           json.RawMessage `json:"scope,omitempty"`
-	TransactionData json.RawMessage `json:"transaction_data,omitempty"`
-	Request         json.RawMessage `json:"request,omitempty"`
-	RequestURI      json.RawMessage `json:"request_uri,omitempty"`
+	RedirectURI json.RawMessage `json:"redirect_uri,omitempty"`
+	Scope       json.RawMessage `json:"scope,omitempty"`
+	Request     json.RawMessage `json:"request,omitempty"`
+	RequestURI  json.RawMessage `json:"request_uri,omitempty"`
 }
 
 type contractRef struct {
@@ -83,156 +163,235 @@ type contractRef struct {
 	Version uint32          `json:"version"`
 }
 
-// clientMetadata says which formats and algorithms the verifier takes (§11.1, §B.3.4).
-type clientMetadata struct {
-	Formats map[string]formatMetadata `json:"vp_formats_supported"`
-}
+// transport is how a request reaches the wallet, which decides what it has to have.
+type transport int
 
-type formatMetadata struct {
-	IssuerAlgs  []string `json:"sd-jwt_alg_values"`
-	BindingAlgs []string `json:"kb-jwt_alg_values"`
-}
+const (
+	signed     transport = iota // a signed request object, by reference or by value or over the Digital Credentials API
+	parameters                  // unsigned parameters of a link
+	unsignedDC                  // an unsigned request over the Digital Credentials API
+)
 
-func metadata() *clientMetadata {
-	var algs []string
-	for _, s := range keys.Suites() {
-		algs = append(algs, s.JOSEAlg())
+// payload writes r, and refuses what [requestPayload.request] would.
+func (r *Request) payload(how transport) (*requestPayload, error) {
+	mode := r.Mode
+	if mode == "" {
+		mode = ModePost
 	}
-	return &clientMetadata{Formats: map[string]formatMetadata{Format: {IssuerAlgs: algs, BindingAlgs: algs}}}
-}
-
-// Sign writes the request object as a JWS whose kid is keyID, a DID URL of r.Verifier.
-func (r *Request) Sign(rand io.Reader, signer keys.Signer, keyID string) (string, error) {
-	p := requestPayload{
-		ClientID: ClientID(r.Verifier), ResponseType: responseType, ResponseMode: responseMode,
-		ResponseURI: r.ResponseURI, Audience: Audience, Nonce: r.Nonce, State: r.State, Query: r.Query,
-		ClientMetadata: metadata(), Contract: &contractRef{ID: r.Contract, Version: r.Version},
-		IssuedAt: r.IssuedAt.Unix(), ExpiresAt: r.ExpiresAt.Unix(),
+	full := *r
+	full.Mode = mode
+	if full.Formats == nil {
+		full.Formats = SupportedFormats(full.formatNames()...)
 	}
-	if _, err := p.request(); err != nil {
-		return "", err
-	}
-	body, err := jws.MarshalJSON(p)
-	if err != nil {
-		return "", err
-	}
-	return jws.Sign(rand, jws.Header{"typ": RequestType, "kid": keyID}, body, signer)
-}
-
-// SignedRequest is a request that was read but whose signature was not checked.
-type SignedRequest struct {
-	Request
-	KeyID string // DID URL of the key it says it is signed with; a key of Verifier
-	token *jws.Message
-}
-
-// ParseRequest reads a request object strictly, without checking its signature. Errors are refusals.
-func ParseRequest(token string) (*SignedRequest, error) {
-	t, err := jws.Parse(token, MaxRequest)
-	if err != nil {
-		return nil, hufu.Refuse(RuleRequest, "not a JWS")
-	}
-	if t.Header.Text("typ") != RequestType {
-		return nil, hufu.Refuse(RuleRequest, "typ is not %s", RequestType)
-	}
-	r, err := ParsePayload(t.Payload)
+	m, err := full.metadata()
 	if err != nil {
 		return nil, err
 	}
-	s := &SignedRequest{Request: *r, KeyID: t.Header.Text("kid"), token: t}
-	if did, _, err := hufu.SplitDIDURL(s.KeyID); err != nil || did != r.Verifier {
-		return nil, hufu.Refuse(RuleSignature, "kid is no key of the client identifier")
+	p := &requestPayload{
+		ResponseType: responseType, ResponseMode: mode, ResponseURI: r.ResponseURI, Nonce: r.Nonce, State: r.State,
+		WalletNonce: r.WalletNonce, Query: r.Query, ClientMetadata: m,
 	}
-	return s, nil
+	if how != unsignedDC {
+		p.ClientID = r.client()
+	}
+	if how == signed {
+		p.Audience, p.Origins = Audience, r.Origins
+	}
+	for _, t := range r.Transactions {
+		p.Transactions = append(p.Transactions, t.Raw)
+	}
+	if !r.Foreign() {
+		p.Contract = &contractRef{ID: r.Contract, Version: r.Version}
+	}
+	if !r.IssuedAt.IsZero() {
+		p.IssuedAt = r.IssuedAt.Unix()
+	}
+	if !r.ExpiresAt.IsZero() {
+		p.ExpiresAt = r.ExpiresAt.Unix()
+	}
+	if _, err := p.request(how); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// ParsePayload reads the claims of a request object.
-func ParsePayload(data []byte) (*Request, error) {
+// ParsePayload reads the claims of a signed request object.
+func ParsePayload(data []byte) (*Request, error) { return parsePayload(data, signed) }
+
+func parsePayload(data []byte, how transport) (*Request, error) {
 	var p requestPayload
 	if err := encoding.UnmarshalJSON(data, MaxRequest, &p); err != nil {
 		return nil, hufu.Refuse(RuleRequest, "payload is not a request object")
 	}
-	return p.request()
+	return p.request(how)
 }
 
-func (p *requestPayload) request() (*Request, error) {
+func (p *requestPayload) request(how transport) (*Request, error) {
+	if how == unsignedDC { // which have no client, and whose origin the browser tells (§A.2)
+		p.ClientID, p.Origins, p.ResponseURI, p.State = "", nil, "", ""
+	}
+	if err := p.check(how); err != nil {
+		return nil, err
+	}
+	r := &Request{
+		ClientID: p.ClientID, Verifier: ClientDID(p.ClientID), Mode: p.ResponseMode, ResponseURI: p.ResponseURI, Origins: p.Origins,
+		Nonce: p.Nonce, State: p.State, WalletNonce: p.WalletNonce, Query: p.Query,
+	}
+	if p.IssuedAt != 0 {
+		r.IssuedAt = time.Unix(p.IssuedAt, 0).UTC()
+	}
+	if p.ExpiresAt != 0 {
+		r.ExpiresAt = time.Unix(p.ExpiresAt, 0).UTC()
+	}
+	if err := r.readMetadata(p.ClientMetadata); err != nil {
+		return nil, err
+	}
+	if err := r.readTransactions(p.Transactions); err != nil {
+		return nil, err
+	}
+	if p.Contract != nil {
+		r.Contract, r.Version = p.Contract.ID, p.Contract.Version
+	}
+	return r, nil
+}
+
+// check is everything about a request but its metadata and transactions.
+func (p *requestPayload) check(how transport) error {
 	switch {
-	case p.TransactionData != nil:
-		return nil, hufu.Refuse(RuleUnsupported, "transaction_data is not understood")
 	case p.ResponseType != responseType:
-		return nil, hufu.Refuse(RuleUnsupported, "response_type is not %s", responseType)
-	case p.ResponseMode != responseMode:
-		return nil, hufu.Refuse(RuleUnsupported, "response_mode is not %s", responseMode)
+		return hufu.Refuse(RuleUnsupported, "response_type is not %s", responseType)
+	case !slices.Contains([]string{ModePost, ModePostJWT, ModeDC, ModeDCJWT}, p.ResponseMode):
+		return hufu.Refuse(RuleUnsupported, "response_mode is none of direct_post, direct_post.jwt, dc_api and dc_api.jwt")
 	case p.Scope != nil:
-		return nil, hufu.Refuse(RuleRequest, "scope beside dcql_query")
+		return hufu.Refuse(RuleRequest, "scope beside dcql_query")
 	case p.RedirectURI != nil:
-		return nil, hufu.Refuse(RuleRequest, "redirect_uri with response_mode %s", responseMode)
+		return hufu.Refuse(RuleRequest, "redirect_uri with response_mode %s", p.ResponseMode)
 	case p.Request != nil || p.RequestURI != nil:
-		return nil, hufu.Refuse(RuleRequest, "a request inside a request")
-	case p.Audience != Audience:
-		return nil, hufu.Refuse(RuleRequest, "aud is not %s", Audience)
-	case !urlSafe(p.Nonce) || len(p.Nonce) < 16 || len(p.Nonce) > 128:
-		return nil, hufu.Refuse(RuleRequest, "nonce is not 16 to 128 URL-safe characters")
-	case !urlSafe(p.State) || len(p.State) > 128:
-		return nil, hufu.Refuse(RuleRequest, "state is not 1 to 128 URL-safe characters")
-	case len(p.Query) == 0 || p.Query[0] != '{':
-		return nil, hufu.Refuse(RuleRequest, "no dcql_query")
-	case p.Contract == nil || p.Contract.Version == 0:
-		return nil, hufu.Refuse(RuleRequest, "hufu_contract names no contract")
-	case p.IssuedAt <= 0 || p.ExpiresAt <= p.IssuedAt || p.ExpiresAt-p.IssuedAt > int64(MaxLifetime/time.Second):
-		return nil, hufu.Refuse(RuleRequest, "iat and exp are no period of at most %s", MaxLifetime)
+		return hufu.Refuse(RuleRequest, "a request inside a request")
+	case p.Audience != "" && p.Audience != Audience:
+		return hufu.Refuse(RuleRequest, "aud is not %s", Audience)
+	case !urlSafe(p.Nonce) || len(p.Nonce) > maxNonce:
+		return hufu.Refuse(RuleRequest, "nonce is not 1 to %d URL-safe characters", maxNonce)
+	case p.State != "" && (!urlSafe(p.State) || len(p.State) > maxState):
+		return hufu.Refuse(RuleRequest, "state is not of at most %d URL-safe characters", maxState)
+	case len(p.WalletNonce) > maxWalletNonce:
+		return hufu.Refuse(RuleRequest, "wallet_nonce is longer than %d characters", maxWalletNonce)
+	case p.IssuedAt < 0 || p.ExpiresAt < 0 || p.ExpiresAt != 0 && p.ExpiresAt <= p.IssuedAt:
+		return hufu.Refuse(RuleRequest, "iat and exp are no period")
 	}
-	verifier, ok := strings.CutPrefix(p.ClientID, ClientPrefix)
-	if !ok {
-		return nil, hufu.Refuse(RuleUnsupported, "client identifier prefix is not %s", ClientPrefix)
+	q, err := dcql.Parse(p.Query)
+	if err != nil {
+		return hufu.Refuse(RuleRequest, "dcql_query: %s", detail(err))
 	}
-	if _, _, err := hufu.DID(verifier).Parse(); err != nil {
-		return nil, hufu.Refuse(RuleRequest, "client_id holds no did:hufu identifier")
+	for i := range q.Credentials {
+		if f := q.Credentials[i].Format; f != Format && f != FormatMdoc {
+			return hufu.Refuse(RuleFormats, "credentials in %s are not supported", clip(f))
+		}
 	}
-	if err := checkResponseURI(p.ResponseURI); err != nil {
-		return nil, hufu.Refuse(RuleRequest, "response_uri %v", err)
+	if err := p.checkOwn(how); err != nil {
+		return err
 	}
-	return &Request{
-		Verifier: hufu.DID(verifier), ResponseURI: p.ResponseURI, Nonce: p.Nonce, State: p.State, Query: p.Query,
-		Contract: p.Contract.ID, Version: p.Contract.Version,
-		IssuedAt: time.Unix(p.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(p.ExpiresAt, 0).UTC(),
-	}, nil
+	return p.checkWay(how)
 }
 
-// Verify checks the signature with key, which the caller took from the ledger for s.KeyID, and the times,
-// with skew for clocks that differ.
-func (s *SignedRequest) Verify(key keys.PublicKey, now time.Time, skew time.Duration) error {
-	if err := s.token.Verify(key); err != nil {
-		return hufu.Refuse(RuleSignature, "the request is not signed by its client's key")
-	}
-	if now.Add(skew).Before(s.IssuedAt) {
-		return hufu.Refuse(RuleExpired, "the request is dated in the future")
-	}
-	if !now.Add(-skew).Before(s.ExpiresAt) {
-		return hufu.Refuse(RuleExpired, "the request has expired")
+// checkOwn checks what a request with a contract has beyond the standard's demands.
+func (p *requestPayload) checkOwn(how transport) error {
+	switch {
+	case p.Contract == nil:
+		return nil
+	case p.Contract.Version == 0 || p.Contract.ID == hufu.ContractID{}:
+		return hufu.Refuse(RuleRequest, "hufu_contract names no contract")
+	case len(p.Nonce) < minOwnNonce:
+		return hufu.Refuse(RuleRequest, "nonce is shorter than %d characters", minOwnNonce)
+	case how == signed && p.Audience == "":
+		return hufu.Refuse(RuleRequest, "aud is not %s", Audience)
+	case p.State == "" && !OverDC(p.ResponseMode):
+		return hufu.Refuse(RuleRequest, "no state")
+	case p.IssuedAt <= 0 || p.ExpiresAt <= p.IssuedAt || p.ExpiresAt-p.IssuedAt > int64(MaxLifetime/time.Second):
+		return hufu.Refuse(RuleRequest, "iat and exp are no period of at most %s", MaxLifetime)
 	}
 	return nil
 }
 
-// urlSafe reports whether s is of the characters §5.2 allows in a nonce and a state.
-func urlSafe(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._~", c) >= 0:
-		default:
-			return false
+// checkWay checks who asks and where the answer goes, which depend on each other.
+func (p *requestPayload) checkWay(how transport) error {
+	dc := OverDC(p.ResponseMode)
+	if how == unsignedDC {
+		if !dc {
+			return hufu.Refuse(RuleRequest, "response_mode %s over the Digital Credentials API", p.ResponseMode)
 		}
+		return nil
 	}
-	return s != ""
+	prefix, name, err := splitClientID(p.ClientID)
+	if err != nil {
+		return err
+	}
+	if (prefix == PrefixRedirect) != (how == parameters) {
+		return hufu.Refuse(RuleRequest, "requests of a client with the prefix %s are %s", prefix, map[bool]string{true: "not signed", false: "signed"}[prefix == PrefixRedirect])
+	}
+	if dc {
+		if how == parameters {
+			return hufu.Refuse(RuleRequest, "response_mode %s in a link", p.ResponseMode)
+		}
+		p.ResponseURI, p.State = "", "" // which the API has not
+		return checkOrigins(p.Origins)
+	}
+	if prefix == PrefixRedirect && p.ResponseURI == "" { // it may be left out, as the client identifier has it
+		p.ResponseURI = name
+	}
+	if err := checkURL(p.ResponseURI); err != nil {
+		return hufu.Refuse(RuleRequest, "response_uri %v", err)
+	}
+	switch {
+	case prefix == PrefixRedirect && p.ResponseURI != name:
+		return hufu.Refuse(RuleRequest, "response_uri is not the client identifier's")
+	case prefix == PrefixDNS && !strings.EqualFold(hostOf(p.ResponseURI), name):
+		return hufu.Refuse(RuleRequest, "response_uri is at another host than the client identifier's")
+	}
+	return nil
 }
 
-func checkResponseURI(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || len(s) > 2048 || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return errors.New("is no URL to post to")
+func checkOrigins(origins []string) error {
+	if len(origins) == 0 || len(origins) > maxOrigins {
+		return hufu.Refuse(RuleRequest, "expected_origins is no list of 1 to %d origins", maxOrigins)
 	}
-	if h := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || h != "localhost" && h != "127.0.0.1" && h != "::1") {
-		return errors.New("is neither https nor http on loopback")
+	for _, o := range origins {
+		if err := CheckOrigin(o); err != nil {
+			return hufu.Refuse(RuleRequest, "expected_origins: not an origin")
+		}
+	}
+	return nil
+}
+
+// readTransactions reads transaction_data, which nobody may ignore.
+func (r *Request) readTransactions(list []string) error {
+	if list == nil {
+		return nil
+	}
+	if len(list) == 0 || len(list) > MaxTransactions {
+		return hufu.Refuse(RuleTransaction, "transaction_data is no list of 1 to %d", MaxTransactions)
+	}
+	q, err := dcql.Parse(r.Query)
+	if err != nil {
+		return err
+	}
+	for _, raw := range list {
+		t, err := ParseTransaction(raw)
+		if err != nil {
+			return err
+		}
+		for _, id := range t.Credentials {
+			c := q.Find(id)
+			switch {
+			case c == nil:
+				return hufu.Refuse(RuleTransaction, "credential_ids names a credential that is not asked for")
+			case c.Format != Format:
+				return hufu.Refuse(RuleTransaction, "transactions are consented to with credentials in %s only", Format)
+			case !c.RequireHolderBinding:
+				return hufu.Refuse(RuleTransaction, "a transaction without holder binding")
+			}
+		}
+		r.Transactions = append(r.Transactions, t)
 	}
 	return nil
 }
