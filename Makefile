@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
-RACE = ./issuer/... ./gate/... ./keys/keystore/...
+RACE = ./database/... ./issuer/... ./gate/... ./keys/keystore/...
 
 .PHONY: all build demo test unit race wasm lint format vet fmt fuzz bench setup clean
 
@@ -21,9 +21,9 @@ demo: build
 
 test: setup build unit wasm race
 
-# Everything once, without the race detector.
+# Everything once, without the race detector, with a PostgreSQL server of its own.
 unit:
-	CGO_ENABLED=0 $(GO) test ./...
+	CGO_ENABLED=0 ./tools/with-postgres.sh $(GO) test ./...
 
 race:
 	@if command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; then \
@@ -34,8 +34,13 @@ race:
 wasm:
 	GOOS=js GOARCH=wasm CGO_ENABLED=0 $(GO) build . ./encoding ./keys ./credential/... ./contract/... ./ledger/tx ./ledger/proof ./ledger/state/...
 
-# OpenSSL 3 is the oracle for SM2 and SM3. Without it those cross-checks skip and say so.
+# OpenSSL 3 is the oracle for SM2 and SM3, PostgreSQL the other database. Without them those tests skip
+# and say so.
 setup:
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql || echo "NOTE: PostgreSQL could not be installed"; \
+	  else echo "NOTE: no PostgreSQL here (Debian: apt-get install postgresql): the tests on it will skip"; fi; fi
 	@if ! openssl version 2>/dev/null | grep -q '^OpenSSL 3'; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -qq && apt-get install -y -qq openssl; \

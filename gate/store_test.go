@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,23 +15,19 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/gate"
 )
 
 // TestStores is the conformance suite of gate.Store.
 func TestStores(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) gate.Store{
-		"memory": func(*testing.T) gate.Store { return gate.NewMemoryStore() },
-		"sqlite": func(t *testing.T) gate.Store {
-			return must[gate.Store](t)(gate.OpenStore(t.Context(), filepath.Join(t.TempDir(), "gate.db")))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Run("sessions", func(t *testing.T) { testSessions(t, open(t)) })
-			t.Run("taken once", func(t *testing.T) { testTakenOnce(t, open(t)) })
-			t.Run("receipts", func(t *testing.T) { testReceipts(t, open(t)) })
-		})
-	}
+	databasetest.Each(t, func(t *testing.T, dsn string) {
+		open := func(t *testing.T) gate.Store { return must[gate.Store](t)(gate.OpenStore(t.Context(), dsn)) }
+		t.Run("sessions", func(t *testing.T) { testSessions(t, open(t)) })
+		t.Run("receipts", func(t *testing.T) { testReceipts(t, open(t)) })
+		t.Run("forgets", func(t *testing.T) { testForgetsOldSessions(t, open(t)) })
+	})
 }
 
 func session(n int) gate.Session {
@@ -75,24 +72,42 @@ func testSessions(t *testing.T, s gate.Store) {
 	}
 }
 
-func testTakenOnce(t *testing.T, s gate.Store) {
-	defer s.Close()
-	check(t, s.Open(t.Context(), session(1)))
-	var wg sync.WaitGroup
-	var took atomic.Int32
-	for range 16 {
-		wg.Go(func() {
-			if _, err := s.Take(t.Context(), "state-1"); err == nil {
-				took.Add(1)
-			} else if !errors.Is(err, gate.ErrAnsweredSession) {
-				t.Error(err)
+// Two processes, many wallets with one state: one is answered.
+func TestTakenOnceAmongProcesses(t *testing.T) {
+	databasetest.Shared(t, func(t *testing.T, dsn string) {
+		stores := []gate.Store{must[gate.Store](t)(gate.OpenStore(t.Context(), dsn)), must[gate.Store](t)(gate.OpenStore(t.Context(), dsn))}
+		defer stores[0].Close()
+		defer stores[1].Close()
+		const states, callers = 10, 16
+		for n := range states {
+			check(t, stores[n%2].Open(t.Context(), session(n)))
+		}
+		var wg sync.WaitGroup
+		var took [states]atomic.Int32
+		var numbers sync.Map
+		for i := range callers {
+			wg.Go(func() {
+				for n := range states {
+					_, err := stores[i%2].Take(t.Context(), session(n).State)
+					if errors.Is(err, gate.ErrAnsweredSession) {
+						continue
+					}
+					check(t, err)
+					took[n].Add(1)
+					number := must[int64](t)(stores[i%2].Append(t.Context(), gate.Entry{Token: "t", Time: time.Unix(1, 0)}))
+					if _, twice := numbers.LoadOrStore(number, true); twice || number > states {
+						t.Errorf("receipt number %d", number)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for n := range took {
+			if took[n].Load() != 1 {
+				t.Errorf("state %d was taken %d times", n, took[n].Load())
 			}
-		})
-	}
-	wg.Wait()
-	if took.Load() != 1 {
-		t.Errorf("taken %d times", took.Load())
-	}
+		}
+	})
 }
 
 func testReceipts(t *testing.T, s gate.Store) {
@@ -116,76 +131,58 @@ func testReceipts(t *testing.T, s gate.Store) {
 	}
 }
 
-func TestSQLiteStoreRemembers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "with ? and %", "gate.db")
-	check(t, os.Mkdir(filepath.Dir(path), 0o700))
-	s := must[gate.Store](t)(gate.OpenStore(t.Context(), path))
-	check(t, s.Open(t.Context(), session(1)))
-	check(t, s.Open(t.Context(), session(2)))
-	must[gate.Session](t)(s.Take(t.Context(), "state-1"))
-	must[int64](t)(s.Append(t.Context(), gate.Entry{Token: "kept", Time: time.Unix(1, 0)}))
-	check(t, s.Close())
+func TestStoreRemembers(t *testing.T) {
+	databasetest.Shared(t, func(t *testing.T, dsn string) {
+		s := must[gate.Store](t)(gate.OpenStore(t.Context(), dsn))
+		check(t, s.Open(t.Context(), session(1)))
+		check(t, s.Open(t.Context(), session(2)))
+		must[gate.Session](t)(s.Take(t.Context(), "state-1"))
+		must[int64](t)(s.Append(t.Context(), gate.Entry{Token: "kept", Time: time.Unix(1, 0)}))
+		check(t, s.Close())
 
-	s = must[gate.Store](t)(gate.OpenStore(t.Context(), path))
-	defer s.Close()
-	if _, err := s.Take(t.Context(), "state-1"); !errors.Is(err, gate.ErrAnsweredSession) {
-		t.Errorf("answered before the restart: %v", err)
-	}
-	must[gate.Session](t)(s.Take(t.Context(), "state-2"))
-	if got := must[[]gate.Entry](t)(s.Receipts(t.Context(), 0, 9)); len(got) != 1 || got[0].Token != "kept" {
-		t.Errorf("receipts %v", got)
-	}
-	if info := must[os.FileInfo](t)(os.Stat(path)); info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %o", info.Mode().Perm())
-	}
+		s = must[gate.Store](t)(gate.OpenStore(t.Context(), dsn))
+		defer s.Close()
+		if _, err := s.Take(t.Context(), "state-1"); !errors.Is(err, gate.ErrAnsweredSession) {
+			t.Errorf("answered before the restart: %v", err)
+		}
+		must[gate.Session](t)(s.Take(t.Context(), "state-2"))
+		if got := must[[]gate.Entry](t)(s.Receipts(t.Context(), 0, 9)); len(got) != 1 || got[0].Token != "kept" {
+			t.Errorf("receipts %v", got)
+		}
+	})
 }
 
-func TestSQLiteStoreForgetsOldSessions(t *testing.T) {
-	s := must[gate.Store](t)(gate.OpenStore(t.Context(), filepath.Join(t.TempDir(), "gate.db")))
+func testForgetsOldSessions(t *testing.T, s gate.Store) {
 	defer s.Close()
-	check(t, s.Open(t.Context(), session(1)))
-	later := session(2)
+	check(t, s.Open(t.Context(), session(3)))
+	later := session(4)
 	later.Opened = later.Opened.Add(48 * time.Hour)
 	later.Expires = later.Opened.Add(time.Minute)
 	check(t, s.Open(t.Context(), later))
-	if _, err := s.Take(t.Context(), "state-1"); !errors.Is(err, gate.ErrUnknownSession) {
+	if _, err := s.Take(t.Context(), "state-3"); !errors.Is(err, gate.ErrUnknownSession) {
 		t.Errorf("an old session: %v", err)
 	}
-	must[gate.Session](t)(s.Take(t.Context(), "state-2"))
-}
-
-// direct opens the database beside the store, as an administrator could.
-func direct(t *testing.T, path string) *sql.DB {
-	t.Helper()
-	db := must[*sql.DB](t)(sql.Open("sqlite", path))
-	t.Cleanup(func() { db.Close() })
-	return db
+	must[gate.Session](t)(s.Take(t.Context(), "state-4"))
 }
 
 func TestReceiptsAreAppendOnly(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gate.db")
-	s := must[gate.Store](t)(gate.OpenStore(t.Context(), path))
-	must[int64](t)(s.Append(t.Context(), gate.Entry{Token: "kept", Time: time.Unix(1, 0)}))
-	check(t, s.Close())
-	db := direct(t, path)
-	for _, q := range []string{"UPDATE receipts SET token = 'x'", "DELETE FROM receipts"} {
-		if _, err := db.Exec(q); err == nil || !strings.Contains(err.Error(), "append-only") {
-			t.Errorf("%s: %v", q, err)
+	databasetest.Shared(t, func(t *testing.T, dsn string) {
+		s := must[gate.Store](t)(gate.OpenStore(t.Context(), dsn))
+		must[int64](t)(s.Append(t.Context(), gate.Entry{Token: "kept", Time: time.Unix(1, 0)}))
+		check(t, s.Close())
+		// The database beside the store, as an administrator has it.
+		driver, table, beside := "sqlite", "receipts", "file:"+(&url.URL{Path: dsn}).EscapedPath()
+		if database.IsPostgres(dsn) {
+			driver, table, beside = "pgx", "hufu_gate.receipts", dsn
 		}
-	}
-}
-
-func TestOpenRequestsAreVoidAfterReboot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gate.db")
-	s := must[gate.Store](t)(gate.OpenStore(t.Context(), path))
-	check(t, s.Open(t.Context(), session(1)))
-	check(t, s.Close())
-	must[sql.Result](t)(direct(t, path).Exec("UPDATE boot SET id = 'an earlier one'"))
-	s = must[gate.Store](t)(gate.OpenStore(t.Context(), path))
-	defer s.Close()
-	if _, err := s.Take(t.Context(), "state-1"); !errors.Is(err, gate.ErrAnsweredSession) {
-		t.Errorf("opened before the reboot: %v", err)
-	}
+		db := must[*sql.DB](t)(sql.Open(driver, beside))
+		defer db.Close()
+		for _, q := range []string{"UPDATE " + table + " SET token = 'x'", "DELETE FROM " + table} {
+			if _, err := db.Exec(q); err == nil || !strings.Contains(err.Error(), "append-only") {
+				t.Errorf("%s: %v", q, err)
+			}
+		}
+	})
 }
 
 func TestStoreInBadPlaces(t *testing.T) {

@@ -2,7 +2,6 @@ package issuer
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
@@ -41,7 +41,7 @@ type Issued struct {
 // Issue gives a person copies of credentials, each bound to the key of one proof and with a salt and
 // status entry of its own. That the request is this person's is for the caller to know. It refuses
 // by the rules of this package and by oid4vci.RuleProof and oid4vci.RuleNonce; a nonce is used up by
-// the first request whose proofs are good.
+// the first request that is granted.
 func (s *Service) Issue(ctx context.Context, ref PersonRef, req IssueRequest) ([]Issued, error) {
 	now := s.cfg.Now()
 	for _, vct := range req.Types {
@@ -49,13 +49,16 @@ func (s *Service) Issue(ctx context.Context, ref PersonRef, req IssueRequest) ([
 			return nil, hufu.Refuse(RuleUnknownType, "no credential of that type is issued here")
 		}
 	}
-	holders, err := s.verifyProofs(req.Proofs, now)
+	holders, nonce, err := s.verifyProofs(req.Proofs, now)
 	if err != nil {
 		return nil, err
 	}
 	var batches []batch
 	for {
-		err = s.store.write(ctx, func(t *sql.Tx) error {
+		err = s.store.Write(ctx, func(t *database.Tx) error {
+			if err := s.nonces.use(ctx, t, nonce, now); err != nil {
+				return err
+			}
 			batches, err = s.prepare(ctx, t, ref, &req, len(holders), now)
 			return err
 		})
@@ -81,36 +84,32 @@ func (s *Service) Issue(ctx context.Context, ref PersonRef, req IssueRequest) ([
 	return issued, nil
 }
 
-// verifyProofs checks every proof, then uses up their nonce.
-func (s *Service) verifyProofs(proofs []string, now time.Time) ([]keys.PublicKey, error) {
+// verifyProofs checks every proof and returns the keys and the one nonce, which remains to be used up.
+func (s *Service) verifyProofs(proofs []string, now time.Time) (holders []keys.PublicKey, nonce string, err error) {
 	if n := len(proofs); n == 0 || n > oid4vci.MaxProofs {
-		return nil, hufu.Refuse(oid4vci.RuleProof, "%d proofs, not 1 to %d", n, oid4vci.MaxProofs)
+		return nil, "", hufu.Refuse(oid4vci.RuleProof, "%d proofs, not 1 to %d", n, oid4vci.MaxProofs)
 	}
 	params := oid4vci.ProofParams{
 		Audience: string(s.cfg.DID), Now: now,
-		Nonce: func(n string) bool { return s.nonces.good(n, now) },
+		Nonce: func(n string) bool { return s.nonces.given(n, now) },
 	}
-	holders := make([]keys.PublicKey, len(proofs))
+	holders = make([]keys.PublicKey, len(proofs))
 	seen := make(map[string]struct{}, len(proofs))
-	var nonce string
 	for i, p := range proofs {
 		key, n, err := oid4vci.VerifyProof(p, params)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if i > 0 && n != nonce {
-			return nil, hufu.Refuse(oid4vci.RuleProof, "proofs under several nonces")
+			return nil, "", hufu.Refuse(oid4vci.RuleProof, "proofs under several nonces")
 		}
 		if _, twice := seen[string(key.Multikey())]; twice {
-			return nil, hufu.Refuse(oid4vci.RuleProof, "two proofs of one key; each copy has its own")
+			return nil, "", hufu.Refuse(oid4vci.RuleProof, "two proofs of one key; each copy has its own")
 		}
 		seen[string(key.Multikey())] = struct{}{}
 		holders[i], nonce = key, n
 	}
-	if !s.nonces.use(nonce, now) {
-		return nil, hufu.Refuse(oid4vci.RuleNonce, "the nonce was used")
-	}
-	return holders, nil
+	return holders, nonce, nil
 }
 
 // batch is the copies of one credential before they are signed.
@@ -128,7 +127,7 @@ type copyRecord struct {
 }
 
 // prepare reads the files, draws the status entries and records the copies, in one transaction.
-func (s *Service) prepare(ctx context.Context, t *sql.Tx, ref PersonRef, req *IssueRequest, copies int, now time.Time) ([]batch, error) {
+func (s *Service) prepare(ctx context.Context, t *database.Tx, ref PersonRef, req *IssueRequest, copies int, now time.Time) ([]batch, error) {
 	person, err := s.open(ctx, t, ref, purposeIssue)
 	if err != nil {
 		return nil, err
@@ -147,11 +146,6 @@ func (s *Service) prepare(ctx context.Context, t *sql.Tx, ref PersonRef, req *Is
 	if err != nil {
 		return nil, err
 	}
-	insert, err := t.PrepareContext(ctx, "INSERT INTO copies (person, sealed) VALUES (?, ?)")
-	if err != nil {
-		return nil, err
-	}
-	defer insert.Close() //nolint:errcheck // what was read or written is checked before
 	batches := make([]batch, len(types))
 	for i, vct := range types {
 		if slices.Contains(types[:i], vct) {
@@ -174,7 +168,7 @@ func (s *Service) prepare(ctx context.Context, t *sql.Tx, ref PersonRef, req *Is
 			if err != nil {
 				return nil, err
 			}
-			if _, err := insert.ExecContext(ctx, ref[:], sealed); err != nil {
+			if _, err := t.ExecContext(ctx, "INSERT INTO copies (person, sealed) VALUES (?, ?)", ref[:], sealed); err != nil {
 				return nil, err
 			}
 			batches[i].status = append(batches[i].status, sdjwt.StatusRef{URI: e.uri, Index: e.index})
@@ -202,7 +196,7 @@ func (s *Service) times(now time.Time, validFor time.Duration) (issuedAt, expire
 }
 
 // claims are what a credential says of a person. Each is selectively disclosable by itself.
-func (s *Service) claims(ctx context.Context, t *sql.Tx, vct string, p *roster.Person, today roster.Date) (map[string]any, error) {
+func (s *Service) claims(ctx context.Context, t *database.Tx, vct string, p *roster.Person, today roster.Date) (map[string]any, error) {
 	age := p.BirthDate.AgeOn(today)
 	if vct == TypeResidentID {
 		reached := make(map[string]any, len(agesAttested))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -31,7 +32,7 @@ func (e *noRoomError) Error() string {
 
 // drawEntries takes the next entries, in the list's secret order, out of an open list. They are never
 // given again.
-func (s *Service) drawEntries(ctx context.Context, t *sql.Tx, n int) ([]entry, error) {
+func (s *Service) drawEntries(ctx context.Context, t *database.Tx, n int) ([]entry, error) {
 	var (
 		list, given, size uint64
 		uri               string
@@ -90,7 +91,7 @@ func (s *Service) openList(ctx context.Context, need int) error {
 	s.listMu.Lock()
 	defer s.listMu.Unlock()
 	var room int
-	err := s.store.reads.QueryRowContext(ctx, "SELECT count(*) FROM lists WHERE opened = 1 AND given + ? <= size", need).Scan(&room)
+	err := s.store.QueryRowContext(ctx, "SELECT count(*) FROM lists WHERE opened = 1 AND given + ? <= size", need).Scan(&room)
 	if err != nil || room > 0 { // somebody else opened one
 		return err
 	}
@@ -98,20 +99,19 @@ func (s *Service) openList(ctx context.Context, need int) error {
 	if err != nil {
 		return err
 	}
-	var there *status.List
-	err = s.cfg.Ledger.Read(ctx, func(v client.View) (err error) {
-		there, err = status.GetList(v, s.id, p.number)
-		return err
-	})
+	there, err := s.listOnLedger(ctx, p.number)
 	if err != nil {
 		return err
 	}
 	if there == nil {
-		if _, err := s.send(ctx, &tx.StatusOpen{List: p.number, Bits: listBits, Size: p.size, URI: p.uri}); err != nil {
-			return fmt.Errorf("issuer: opening status list %d: %w", p.number, err)
+		_, err := s.send(ctx, &tx.StatusOpen{List: p.number, Bits: listBits, Size: p.size, URI: p.uri})
+		if err != nil { // unless another process of this issuer has opened it in between
+			if there, _ = s.listOnLedger(ctx, p.number); there == nil {
+				return fmt.Errorf("issuer: opening status list %d: %w", p.number, err)
+			}
 		}
 	}
-	return s.store.write(ctx, func(t *sql.Tx) error {
+	return s.store.Write(ctx, func(t *database.Tx) error {
 		if there != nil && (there.Bits != listBits || there.Size != p.size || there.URI != p.uri) {
 			// Opened by another store of this issuer: not ours to give entries of.
 			_, err := t.ExecContext(ctx, "DELETE FROM lists WHERE number = ? AND opened = 0", p.number)
@@ -122,10 +122,18 @@ func (s *Service) openList(ctx context.Context, need int) error {
 	})
 }
 
+func (s *Service) listOnLedger(ctx context.Context, number uint64) (l *status.List, err error) {
+	err = s.cfg.Ledger.Read(ctx, func(v client.View) (err error) {
+		l, err = status.GetList(v, s.id, number)
+		return err
+	})
+	return l, err
+}
+
 // pendingList finds the list that was begun and not finished, or begins the ledger's next.
 func (s *Service) pendingList(ctx context.Context) (p pending, err error) {
 	const find = "SELECT number, size, uri FROM lists WHERE opened = 0 ORDER BY number LIMIT 1"
-	err = s.store.reads.QueryRowContext(ctx, find).Scan(&p.number, &p.size, &p.uri)
+	err = s.store.QueryRowContext(ctx, find).Scan(&p.number, &p.size, &p.uri)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return p, err
 	}
@@ -146,8 +154,12 @@ func (s *Service) pendingList(ctx context.Context) (p pending, err error) {
 	if err != nil {
 		return p, err
 	}
-	return p, s.store.write(ctx, func(t *sql.Tx) error {
-		_, err := t.ExecContext(ctx, "INSERT INTO lists (number, size, uri, seed) VALUES (?, ?, ?, ?)", p.number, p.size, p.uri, sealed)
-		return err
+	return p, s.store.Write(ctx, func(t *database.Tx) error {
+		// Another process may have begun it; then its row stands.
+		_, err := t.ExecContext(ctx, "INSERT INTO lists (number, size, uri, seed) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO NOTHING", p.number, p.size, p.uri, sealed)
+		if err != nil {
+			return err
+		}
+		return t.QueryRowContext(ctx, "SELECT size, uri FROM lists WHERE number = ?", p.number).Scan(&p.size, &p.uri)
 	})
 }

@@ -1,35 +1,28 @@
 package issuer
 
 import (
+	"context"
 	"crypto/hmac"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
 
 // nonceLifetime is how long a nonce is good for: the time a person takes to confirm on a phone.
 const nonceLifetime = 5 * time.Minute
 
-// nonces gives nonces and takes each back once. A nonce carries its expiry under a MAC, so only used
-// ones are remembered; the key lives as long as the process, so a restart ends all of them.
+// nonces gives nonces and takes each back once. A nonce carries its expiry under a MAC whose key
+// belongs to the store, so giving one writes nothing, every process of the issuer takes it, and
+// only used ones are kept.
 type nonces struct {
 	rand io.Reader
-	key  [32]byte
-
-	mu    sync.Mutex
-	used  map[string]int64 // until when, unix seconds
-	swept int64
-}
-
-func newNonces(rand io.Reader) (*nonces, error) {
-	n := &nonces{rand: rand, used: map[string]int64{}}
-	if _, err := io.ReadFull(rand, n.key[:]); err != nil {
-		return nil, fmt.Errorf("issuer: %w", err)
-	}
-	return n, nil
+	key  []byte
 }
 
 const nonceBody = 16 + 8
@@ -40,43 +33,29 @@ func (n *nonces) next(now time.Time) (string, error) {
 		return "", fmt.Errorf("issuer: %w", err)
 	}
 	binary.BigEndian.PutUint64(b[16:], uint64(now.Add(nonceLifetime).Unix()))
-	tag := mac(n.key[:], b)
+	tag := mac(n.key, b)
 	return base64.RawURLEncoding.EncodeToString(append(b, tag[:]...)), nil
 }
 
-// good reports whether nonce was given, is not used and not past its time.
-func (n *nonces) good(nonce string, now time.Time) bool {
+// given reports whether nonce was given by this issuer and is not past its time.
+func (n *nonces) given(nonce string, now time.Time) bool {
 	until, ok := n.read(nonce)
-	if !ok || until < now.Unix() {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	_, used := n.used[nonce]
-	return !used
+	return ok && now.Unix() <= until
 }
 
-// use takes a good nonce, for one caller.
-func (n *nonces) use(nonce string, now time.Time) bool {
+// use takes a nonce that was given, for one caller.
+func (n *nonces) use(ctx context.Context, t *database.Tx, nonce string, now time.Time) error {
 	until, ok := n.read(nonce)
 	if !ok || until < now.Unix() {
-		return false
+		return hufu.Refuse(oid4vci.RuleNonce, "the nonce is unknown or too old")
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if _, used := n.used[nonce]; used {
-		return false
+	switch first, err := t.Spend(ctx, "c_nonce", nonce, time.Unix(until, 0), now); {
+	case err != nil:
+		return err
+	case !first:
+		return hufu.Refuse(oid4vci.RuleNonce, "the nonce was used")
 	}
-	if at := now.Unix(); at >= n.swept+int64(nonceLifetime/time.Second) {
-		for old, end := range n.used {
-			if end < at {
-				delete(n.used, old)
-			}
-		}
-		n.swept = at
-	}
-	n.used[nonce] = until
-	return true
+	return nil
 }
 
 func (n *nonces) read(nonce string) (until int64, ok bool) {
@@ -84,6 +63,6 @@ func (n *nonces) read(nonce string) (until int64, ok bool) {
 	if err != nil || len(b) != nonceBody+16 {
 		return 0, false
 	}
-	tag := mac(n.key[:], b[:nonceBody])
+	tag := mac(n.key, b[:nonceBody])
 	return int64(binary.BigEndian.Uint64(b[16:])), hmac.Equal(tag[:], b[nonceBody:])
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/roster"
 )
@@ -114,20 +115,9 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 	}
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(refs[a][:], refs[b][:]) })
 	var counts Report
-	err := s.store.write(ctx, func(t *sql.Tx) error {
-		find, err := t.PrepareContext(ctx, "SELECT data_key, mark FROM people WHERE person = ?")
-		if err != nil {
-			return err
-		}
-		defer find.Close() //nolint:errcheck // what was read or written is checked before
-		put, err := t.PrepareContext(ctx, `INSERT INTO people (person, data_key, file, mark, changed) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (person) DO UPDATE SET data_key = excluded.data_key, file = excluded.file, mark = excluded.mark, changed = excluded.changed`)
-		if err != nil {
-			return err
-		}
-		defer put.Close() //nolint:errcheck // what was read or written is checked before
+	err := s.store.Write(ctx, func(t *database.Tx) error {
 		for _, i := range order {
-			if err := s.enrolOne(ctx, find, put, refs[i], &people[i], &counts); err != nil {
+			if err := s.enrolOne(ctx, t, refs[i], &people[i], &counts); err != nil {
 				return err
 			}
 		}
@@ -142,14 +132,14 @@ func (s *Service) enrolBatch(ctx context.Context, people []roster.Person, report
 	return nil
 }
 
-func (s *Service) enrolOne(ctx context.Context, find, put *sql.Stmt, ref PersonRef, p *roster.Person, counts *Report) error {
+func (s *Service) enrolOne(ctx context.Context, t *database.Tx, ref PersonRef, p *roster.Person, counts *Report) error {
 	raw, err := encodeFile(p)
 	if err != nil {
 		return err
 	}
 	mark := s.vault.markOf(raw)
 	var sealedKey, had []byte
-	err = find.QueryRowContext(ctx, ref[:]).Scan(&sealedKey, &had)
+	err = t.QueryRowContext(ctx, "SELECT data_key, mark FROM people WHERE person = ?", ref[:]).Scan(&sealedKey, &had)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -173,7 +163,9 @@ func (s *Service) enrolOne(ctx context.Context, find, put *sql.Stmt, ref PersonR
 	if err != nil {
 		return err
 	}
-	_, err = put.ExecContext(ctx, ref[:], sealedKey, sealed, mark, s.cfg.Now().Unix())
+	_, err = t.ExecContext(ctx, `INSERT INTO people (person, data_key, file, mark, changed) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (person) DO UPDATE SET data_key = excluded.data_key, file = excluded.file, mark = excluded.mark, changed = excluded.changed`,
+		ref[:], sealedKey, sealed, mark, s.cfg.Now().Unix())
 	return err
 }
 
@@ -193,7 +185,7 @@ const (
 
 // key finds a person's data key and leaves the record of the access. Every way to a person's data goes
 // through here.
-func (s *Service) key(ctx context.Context, t *sql.Tx, ref PersonRef, purpose string) (key cipher.AEAD, sealedFile []byte, err error) {
+func (s *Service) key(ctx context.Context, t *database.Tx, ref PersonRef, purpose string) (key cipher.AEAD, sealedFile []byte, err error) {
 	var sealedKey []byte
 	err = t.QueryRowContext(ctx, "SELECT data_key, file FROM people WHERE person = ?", ref[:]).Scan(&sealedKey, &sealedFile)
 	switch {
@@ -211,7 +203,7 @@ func (s *Service) key(ctx context.Context, t *sql.Tx, ref PersonRef, purpose str
 	return key, sealedFile, err
 }
 
-func (s *Service) open(ctx context.Context, t *sql.Tx, ref PersonRef, purpose string) (*opened, error) {
+func (s *Service) open(ctx context.Context, t *database.Tx, ref PersonRef, purpose string) (*opened, error) {
 	key, sealed, err := s.key(ctx, t, ref, purpose)
 	if err != nil {
 		return nil, err
@@ -236,7 +228,7 @@ func (s *Service) File(ctx context.Context, ref PersonRef, purpose string) (*ros
 		return nil, hufu.Refuse(RulePurpose, "a purpose has 1 to %d bytes", maxPurpose)
 	}
 	var f *opened
-	err := s.store.write(ctx, func(t *sql.Tx) (err error) {
+	err := s.store.Write(ctx, func(t *database.Tx) (err error) {
 		f, err = s.open(ctx, t, ref, purpose)
 		return err
 	})
@@ -254,7 +246,7 @@ type Access struct {
 
 // Accesses lists the readings of a person's file, oldest first. They stay when the file is erased.
 func (s *Service) Accesses(ctx context.Context, ref PersonRef) ([]Access, error) {
-	rows, err := s.store.reads.QueryContext(ctx, "SELECT time, purpose FROM accesses WHERE person = ? ORDER BY number", ref[:])
+	rows, err := s.store.QueryContext(ctx, "SELECT time, purpose FROM accesses WHERE person = ? ORDER BY number", ref[:])
 	if err != nil {
 		return nil, fmt.Errorf("issuer: store: %w", err)
 	}
@@ -274,7 +266,7 @@ func (s *Service) Accesses(ctx context.Context, ref PersonRef) ([]Access, error)
 
 // Count is how many people are enrolled and not erased.
 func (s *Service) Count(ctx context.Context) (n int, err error) {
-	err = s.store.reads.QueryRowContext(ctx, "SELECT count(*) FROM people WHERE data_key IS NOT NULL").Scan(&n)
+	err = s.store.QueryRowContext(ctx, "SELECT count(*) FROM people WHERE data_key IS NOT NULL").Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("issuer: store: %w", err)
 	}
@@ -287,7 +279,7 @@ func (s *Service) Erase(ctx context.Context, ref PersonRef, reason string) error
 	if _, err := s.SetStatus(ctx, StatusRequest{People: []PersonRef{ref}, Status: hufu.StatusRevoked, Reason: reason}); err != nil {
 		return err
 	}
-	err := s.store.write(ctx, func(t *sql.Tx) error {
+	err := s.store.Write(ctx, func(t *database.Tx) error {
 		if _, err := t.ExecContext(ctx, "UPDATE people SET data_key = NULL, file = NULL, mark = NULL, changed = ? WHERE person = ?", s.cfg.Now().Unix(), ref[:]); err != nil {
 			return err
 		}
@@ -297,5 +289,5 @@ func (s *Service) Erase(ctx context.Context, ref PersonRef, reason string) error
 	if err != nil {
 		return err
 	}
-	return s.store.forget(ctx)
+	return s.store.Forget(ctx)
 }

@@ -323,7 +323,7 @@ func TestWrongKeyOrIssuer(t *testing.T) {
 	if _, err := issuer.Open(t.Context(), s.cfg); err == nil || !strings.Contains(err.Error(), "not a database") {
 		t.Error(err)
 	}
-	other.StorePath = filepath.Join(t.TempDir(), "none", "issuer.db")
+	other.Store = filepath.Join(t.TempDir(), "none", "issuer.db")
 	if _, err := issuer.Open(t.Context(), other); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
@@ -353,7 +353,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"ledger":   func(c *issuer.Config) { c.Ledger = nil },
 		"sign":     func(c *issuer.Config) { c.Sign = nil },
 		"base":     func(c *issuer.Config) { c.StatusBase = "" },
-		"store":    func(c *issuer.Config) { c.StorePath = "" },
+		"store":    func(c *issuer.Config) { c.Store = "" },
 		"key":      func(c *issuer.Config) { c.MasterKey = [32]byte{} },
 		"zone":     func(c *issuer.Config) { c.Zone = nil },
 		"did":      func(c *issuer.Config) { c.DID = "did:web:x" },

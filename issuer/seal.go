@@ -36,6 +36,7 @@ type vault struct {
 	rand   io.Reader
 	idKey  []byte
 	mark   []byte
+	nonce  []byte
 	master cipher.AEAD
 }
 
@@ -47,7 +48,7 @@ func newVault(rand io.Reader, master [32]byte) (*vault, error) {
 	}
 	v := &vault{rand: rand}
 	var seal []byte
-	for purpose, key := range map[string]*[]byte{"person": &v.idKey, "mark": &v.mark, "seal": &seal} {
+	for purpose, key := range map[string]*[]byte{"person": &v.idKey, "mark": &v.mark, "nonce": &v.nonce, "seal": &seal} {
 		var err error
 		if *key, err = derive(purpose); err != nil {
 			return nil, fmt.Errorf("issuer: %w", err)

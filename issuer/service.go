@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -52,7 +53,7 @@ type Config struct {
 	Signer    keys.Signer // signs credentials and status lists
 	Fragment  string      // of the method in the DID document that Signer's key is
 	MasterKey [32]byte    // from the keystore; everything in the store is under it
-	StorePath string      // the SQLite file, made when there is none
+	Store     string      // path of the SQLite file, made when there is none, or a postgres:// DSN
 
 	Ledger Ledger
 	// Sign makes body the issuer's next transaction on the ledger. It is called one at a time.
@@ -85,8 +86,8 @@ type Service struct {
 	cfg    Config
 	id     hufu.ID
 	vault  *vault
-	store  *store
-	nonces *nonces
+	store  *database.DB
+	nonces nonces
 
 	listMu sync.Mutex // held while a list is opened
 	lists  sync.Map   // list number → *order
@@ -108,17 +109,13 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNonces(cfg.Rand)
+	st, err := openStore(ctx, cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, cfg.StorePath)
-	if err != nil {
-		return nil, err
-	}
-	s := &Service{cfg: cfg, id: id, vault: v, store: st, nonces: n, tokens: tokenCache{held: map[uint64]heldToken{}}}
+	s := &Service{cfg: cfg, id: id, vault: v, store: st, nonces: nonces{cfg.Rand, v.nonce}, tokens: tokenCache{held: map[uint64]heldToken{}}}
 	if err := s.identify(ctx); err != nil {
-		return nil, errors.Join(err, st.close())
+		return nil, errors.Join(err, st.Close())
 	}
 	return s, nil
 }
@@ -129,7 +126,7 @@ func (c *Config) complete() error {
 		return errors.New("issuer: no signer or no fragment of its key")
 	case c.Ledger == nil || c.Sign == nil || c.StatusBase == "":
 		return errors.New("issuer: no ledger, no way to sign for it, or no base of status list URLs")
-	case c.StorePath == "" || c.MasterKey == [32]byte{}:
+	case c.Store == "" || c.MasterKey == [32]byte{}:
 		return errors.New("issuer: no store or no master key")
 	case c.Zone == nil:
 		return errors.New("issuer: no time zone")
@@ -155,7 +152,7 @@ func (c *Config) complete() error {
 // identify marks a new store as this issuer's, and checks an old one.
 func (s *Service) identify(ctx context.Context) error {
 	const name = "issuer"
-	return s.store.write(ctx, func(t *sql.Tx) error {
+	return s.store.Write(ctx, func(t *database.Tx) error {
 		var sealed []byte
 		err := t.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", name).Scan(&sealed)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -180,7 +177,7 @@ func (s *Service) identify(ctx context.Context) error {
 }
 
 // Close closes the store. Running calls fail.
-func (s *Service) Close() error { return s.store.close() }
+func (s *Service) Close() error { return s.store.Close() }
 
 // DID is the issuer's identifier, which is also the audience of key proofs.
 func (s *Service) DID() hufu.DID { return s.cfg.DID }

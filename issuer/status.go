@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/cipher"
-	"database/sql"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hufu-id/hufu"
 	credstatus "github.com/hufu-id/hufu/credential/status"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/status"
@@ -52,7 +52,7 @@ func (s *Service) SetStatus(ctx context.Context, req StatusRequest) (StatusResul
 		return result, hufu.Refuse(RuleUnknownStatus, "no such status")
 	}
 	var copies []held
-	err := s.store.write(ctx, func(t *sql.Tx) (err error) {
+	err := s.store.Write(ctx, func(t *database.Tx) (err error) {
 		copies, result.Final, err = s.copiesOf(ctx, t, &req)
 		return err
 	})
@@ -79,12 +79,7 @@ func (s *Service) SetStatus(ctx context.Context, req StatusRequest) (StatusResul
 }
 
 // copiesOf collects what people hold, except copies whose status cannot change.
-func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (out []held, final int, err error) {
-	find, err := t.PrepareContext(ctx, "SELECT number, status, sealed FROM copies WHERE person = ?")
-	if err != nil {
-		return nil, 0, err
-	}
-	defer find.Close() //nolint:errcheck // what was read or written is checked before
+func (s *Service) copiesOf(ctx context.Context, t *database.Tx, req *StatusRequest) (out []held, final int, err error) {
 	seen := make(map[PersonRef]bool, len(req.People))
 	for _, ref := range req.People {
 		if seen[ref] {
@@ -95,7 +90,7 @@ func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (
 		if err != nil {
 			return nil, 0, err
 		}
-		copies, err := holdings(ctx, find, key, ref)
+		copies, err := holdings(ctx, t, key, ref)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -113,8 +108,8 @@ func (s *Service) copiesOf(ctx context.Context, t *sql.Tx, req *StatusRequest) (
 }
 
 // holdings lists the copies of one person.
-func holdings(ctx context.Context, find *sql.Stmt, key cipher.AEAD, ref PersonRef) (out []held, err error) {
-	rows, err := find.QueryContext(ctx, ref[:])
+func holdings(ctx context.Context, t *database.Tx, key cipher.AEAD, ref PersonRef) (out []held, err error) {
+	rows, err := t.QueryContext(ctx, "SELECT number, status, sealed FROM copies WHERE person = ?", ref[:])
 	if err != nil {
 		return nil, err
 	}
@@ -148,14 +143,9 @@ func (s *Service) setEntries(ctx context.Context, copies []held, to hufu.Status,
 		return receipt, err
 	}
 	s.tokens.drop(body.List)
-	return receipt, s.store.write(ctx, func(t *sql.Tx) error {
-		set, err := t.PrepareContext(ctx, "UPDATE copies SET status = ? WHERE number = ?")
-		if err != nil {
-			return err
-		}
-		defer set.Close() //nolint:errcheck // what was read or written is checked before
+	return receipt, s.store.Write(ctx, func(t *database.Tx) error {
 		for _, c := range copies {
-			if _, err := set.ExecContext(ctx, to, c.number); err != nil {
+			if _, err := t.ExecContext(ctx, "UPDATE copies SET status = ? WHERE number = ?", to, c.number); err != nil {
 				return err
 			}
 		}

@@ -48,7 +48,7 @@ func (a *app) openIssuer(ctx context.Context, l *session, name string) (*issuer.
 	}
 	return issuer.Open(ctx, issuer.Config{
 		DID: actor.DID(), Signer: key.signer, Fragment: key.fragment, MasterKey: master,
-		StorePath: l.home.Path(home.IssuerFile), Ledger: l.Client,
+		Store: l.home.Path(home.IssuerFile), Ledger: l.Client,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return actor.Sign(ctx, body, nil) },
 		StatusBase: base, Zone: time.Local, Since: key.since,
 	})

@@ -42,6 +42,7 @@ var rooms = []room{
 	{"ledger/proof", 2, pure},
 	{"ledger/state/", 3, consensus},
 	{"keys/keystore", 4, effects},
+	{"database/", 4, effects},
 	{"ledger/store/", 4, effects},
 	{"ledger/node/", 5, effects},
 	{"ledger/client", 5, effects},
@@ -67,7 +68,7 @@ var sameRow = map[string][]string{
 var only = map[string][]string{
 	"github.com/cometbft/cometbft": {"ledger/node/", "ledger/client", "ledger/proof", "audit/", "internal/"},
 	"net/http":                     {"ledger/node/", "ledger/client", "issuer/", "gate/", "wallet/", "audit/", "cmd/", "internal/", "web/"},
-	"testing":                      {"ledger/store/storetest", "internal/"},
+	"testing":                      {"ledger/store/storetest", "database/databasetest", "internal/"},
 }
 
 // forbidden in pure packages. time is allowed, as values; its clock is not (see clockFuncs).

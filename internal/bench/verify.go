@@ -12,6 +12,7 @@ import (
 	"github.com/hufu-id/hufu/contract/dcql"
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/world"
 	"github.com/hufu-id/hufu/keys"
@@ -183,8 +184,12 @@ func stage(suite *keys.Suite) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
+	st, err := gate.OpenStore(context.Background(), database.Memory)
+	if err != nil {
+		return nil, err
+	}
 	s.gate, err = gate.New(gate.Config{
-		DID: s.owner.DID, Fragment: s.owner.Fragment(), Signer: s.owner.Signer, Ledger: gate.Offline(v), Store: gate.NewMemoryStore(),
+		DID: s.owner.DID, Fragment: s.owner.Fragment(), Signer: s.owner.Signer, Ledger: gate.Offline(v), Store: st,
 		ResponseURI: "https://gate.example/gate/response", Now: s.world.Now,
 	})
 	return s, err

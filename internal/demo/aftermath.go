@@ -13,6 +13,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/audit"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
@@ -217,7 +218,12 @@ func (s *story) goOffline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := s.newGate(readingRoom, gate.Offline(view), gate.NewMemoryStore(), nil)
+	st, err := gate.OpenStore(ctx, database.Memory)
+	if err != nil {
+		return err
+	}
+	defer st.Close() //nolint:errcheck // it ends with its memory
+	g, err := s.newGate(readingRoom, gate.Offline(view), st, nil)
 	if err != nil {
 		return err
 	}

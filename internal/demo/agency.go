@@ -173,7 +173,7 @@ func (s *story) openIssuer(ctx context.Context) error {
 	}
 	s.issuer, err = issuer.Open(ctx, issuer.Config{
 		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
-		StorePath: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
+		Store: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
 		StatusBase: "http://" + s.process.listen, Zone: time.Local, Since: since,
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	credstatus "github.com/hufu-id/hufu/credential/status"
+	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
@@ -250,7 +251,12 @@ func (a *attacker) wrongAudience(ctx context.Context) (hufu.Rule, error) {
 // expired presents a genuine copy a year later.
 func (a *attacker) expired(ctx context.Context) (hufu.Rule, error) {
 	later := func() time.Time { return time.Now().AddDate(1, 0, 0) }
-	g, err := a.newGate(a.door, a.ledger, gate.NewMemoryStore(), later)
+	st, err := gate.OpenStore(ctx, database.Memory)
+	if err != nil {
+		return "", err
+	}
+	defer st.Close() //nolint:errcheck // it ends with its memory
+	g, err := a.newGate(a.door, a.ledger, st, later)
 	if err != nil {
 		return "", err
 	}

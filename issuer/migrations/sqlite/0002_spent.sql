@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- Digests of what is good once and was used, such as nonces, until it would be refused by its time.
+CREATE TABLE spent (
+    id    BLOB PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_by_end ON spent (until);
