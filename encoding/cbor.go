@@ -34,6 +34,17 @@ var (
 		MaxMapPairs:       MaxCBORElements,
 		TagsMd:            cbor.TagsAllowed,
 	}.DecMode())
+	laxMode = must(cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		UTF8:              cbor.UTF8RejectInvalid,
+		IntDec:            cbor.IntDecConvertNone,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		BignumTag:         cbor.BignumTagForbidden,
+		MaxNestedLevels:   MaxCBORDepth,
+		MaxArrayElements:  MaxCBORElements,
+		MaxMapPairs:       MaxCBORElements,
+		TagsMd:            cbor.TagsAllowed,
+	}.DecMode())
 )
 
 func must[T any](v T, err error) T {
@@ -73,6 +84,20 @@ func Unmarshal(data []byte, v any) error {
 	}
 	if !bytes.Equal(again, data) {
 		return ErrOtherForm
+	}
+	return nil
+}
+
+// UnmarshalForeign reads one whole CBOR item of at most maxBytes that was written by others, in
+// whatever form they write: well-formed, at most [MaxCBORDepth] deep, the text read in UTF-8, no map with a key
+// twice, nothing after it. Unknown fields are left to v's type, as formats grow by them. What such an
+// item is hashed or signed as must be its bytes, never v written again.
+func UnmarshalForeign(data []byte, maxBytes int, v any) error {
+	if len(data) > maxBytes {
+		return fmt.Errorf("cbor: %d bytes, more than %d", len(data), maxBytes)
+	}
+	if err := laxMode.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("cbor: %w", err)
 	}
 	return nil
 }

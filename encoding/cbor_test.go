@@ -241,6 +241,39 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
+// What others write is read in any form, and still not in every one.
+func TestUnmarshalForeign(t *testing.T) {
+	type field struct {
+		A int64  `cbor:"a"`
+		B []byte `cbor:"b"`
+	}
+	for name, c := range map[string]struct {
+		data string
+		ok   bool
+	}{
+		"deterministic":         {"a2 6161 01 6162 41 00", true},
+		"other order":           {"a2 6162 41 00 6161 01", true},
+		"long lengths":          {"b9 0002 6161 18 01 6162 58 01 00", true},
+		"indefinite":            {"bf 6161 01 6162 5f 41 00 ff ff", true},
+		"unknown field":         {"a2 6161 01 617a f4", true},
+		"another case":          {"a1 6141 18 63", true}, // no field of ours: ignored
+		"key twice":             {"a2 6161 01 6161 02", false},
+		"unknown key twice":     {"a2 617a 01 617a 02", false},
+		"trailing":              {"a0 00", false},
+		"truncated":             {"a1 6161", false},
+		"text that is no UTF-8": {"a1 61ff 00", false},
+		"too deep":              {"a1 617a " + nested(0x81, encoding.MaxCBORDepth), false},
+		"text for a number":     {"a1 6161 6131", false},
+		"more than allowed":     {"a1 617a 58 40" + strings.Repeat("00", 64), false},
+	} {
+		var v field
+		err := encoding.UnmarshalForeign(unhex(strings.ReplaceAll(c.data, " ", "")), 60, &v)
+		if (err == nil) != c.ok || name == "another case" && v.A != 0 {
+			t.Errorf("%s: %v %+v", name, err, v)
+		}
+	}
+}
+
 func TestErrorsHoldNoContent(t *testing.T) {
 	err := encoding.CheckCBOR(append([]byte{0x66}, "secret!"...))
 	if err == nil || strings.Contains(err.Error(), "secret") {
