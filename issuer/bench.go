@@ -25,8 +25,9 @@ type IssueFigures struct {
 
 // MeasureIssue issues copies of a resident identity in batches of batchSize on the calling goroutine,
 // and does beside it nothing but the signatures and hashes that they contain. The two take turns, so
-// that both see the same machine. cpu is the processor time that the process has used.
-func MeasureIssue(ctx context.Context, suite *keys.Suite, copies, batchSize int, cpu func() time.Duration) (IssueFigures, error) {
+// that both see the same machine. cpu is the processor time that the process has used;
+// progress is told of each batch.
+func MeasureIssue(ctx context.Context, suite *keys.Suite, copies, batchSize int, cpu func() time.Duration, progress func(copies int)) (IssueFigures, error) {
 	f := IssueFigures{Suite: suite.Name()}
 	signer, err := suite.Generate(rand.Reader)
 	if err != nil {
@@ -59,6 +60,7 @@ func MeasureIssue(ctx context.Context, suite *keys.Suite, copies, batchSize int,
 		}
 		bare, bareCPU = bare+time.Since(start), bareCPU+cpu()-startCPU
 		f.Copies += len(made)
+		progress(len(made))
 	}
 	f.CopiesPerS = float64(f.Copies) / issuingCPU.Seconds()
 	f.BarePerS = float64(f.Copies) / bareCPU.Seconds()

@@ -58,7 +58,7 @@ func elapsed() func() time.Duration {
 func BenchmarkBareIssue(b *testing.B) {
 	for _, suite := range keys.Suites() {
 		b.Run(suite.Name(), func(b *testing.B) {
-			f, err := issuer.MeasureIssue(b.Context(), suite, b.N, 10, elapsed())
+			f, err := issuer.MeasureIssue(b.Context(), suite, b.N, 10, elapsed(), func(int) {})
 			if err != nil {
 				b.Fatal(err)
 			}

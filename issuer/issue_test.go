@@ -431,7 +431,7 @@ func TestMoreCopiesThanAListHas(t *testing.T) {
 
 func TestMeasureIssue(t *testing.T) {
 	for _, suite := range keys.Suites() {
-		f, err := issuer.MeasureIssue(t.Context(), suite, 8, 4, elapsed())
+		f, err := issuer.MeasureIssue(t.Context(), suite, 8, 4, elapsed(), func(int) {})
 		if err != nil || f.Copies != 8 || f.CopiesPerS <= 0 || f.BarePerS <= 0 || f.Ratio <= 0 {
 			t.Error(f, err)
 		}

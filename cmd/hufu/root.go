@@ -56,7 +56,7 @@ Run a network of one:    hufu up --home ./net`,
 		a.demoCmd(), a.upCmd(), a.rosterCmd(),
 		a.didCmd(), a.govCmd(), a.trustCmd(),
 		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
-		a.verifyCmd(), a.auditCmd(), a.versionCmd(),
+		a.verifyCmd(), a.auditCmd(), a.benchCmd(), a.versionCmd(),
 	)
 	return c
 }

@@ -25,7 +25,14 @@ type Config struct {
 	Commits   int    // measured, of each kind; 50
 	ValueSize int    // bytes; 200
 	Options   store.Options
-	Progress  func(string) // may be nil
+	Progress  func(string)      // told of what was measured; may be nil
+	Step      func(records int) // told of each commit; may be nil
+}
+
+// Steps is how many records Step will be told of.
+func (c Config) Steps() int {
+	c.defaults()
+	return 2 * (c.Records + 2*c.Batch*c.Commits)
 }
 
 // Result holds rates in records per second and ratios of them.
@@ -71,6 +78,9 @@ func (c *Config) defaults() {
 	}
 	if c.Progress == nil {
 		c.Progress = func(string) {}
+	}
+	if c.Step == nil {
+		c.Step = func(int) {}
 	}
 }
 
@@ -163,6 +173,7 @@ func (c *Config) measure(ctx context.Context, which func(*Rate) *Speed, r *Resul
 				return err
 			}
 			spent += time.Since(start)
+			c.Step(len(changes))
 		}
 		speed := which(rate)
 		speed.PerSecond = float64(n) / spent.Seconds()

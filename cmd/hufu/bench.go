@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu/internal/bench"
+	"github.com/hufu-id/hufu/issuer"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/store/storebench"
+)
+
+// benchReport is what `hufu bench` prints: the parts that were measured.
+type benchReport struct {
+	Cores  int                   `json:"cores"`
+	Go     string                `json:"go"`
+	Verify []bench.VerifyFigures `json:"verify,omitempty"`
+	Issue  []issuer.IssueFigures `json:"issue,omitempty"`
+	Ledger *bench.LedgerFigures  `json:"ledger,omitempty"`
+	Store  *bench.StoreFigures   `json:"store,omitempty"`
+	Peak   int64                 `json:"peak_memory_bytes"` // of this process
+}
+
+// Sizes that keep each measurement well below a minute on two cores.
+const (
+	benchPresentations = 2000
+	benchCopies        = 4000
+	benchBatch         = 10
+	benchTransactions  = 20_000
+	benchRounds        = 3
+	benchSubmitters    = 512
+	benchLatency       = 200
+	benchRecords       = 300_000
+	benchCommits       = 20
+	benchCommit        = 10_000
+	benchValue         = 200
+	benchMost          = 100_000_000
+	allSuites          = "all"
+)
+
+func (a *app) benchCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure verifying, issuing and the ledger beside the bare work in them",
+		Long: `Measures what the network's work costs beside the bare work that it contains, both in one run and in
+turns: judging a presentation beside its two signatures, issuing beside signing and hashing, the ledger
+beside its engine with an application that does nothing. A ratio means the same on every machine and
+under any other load; rates do not. Rates "per core" are per second of processor time.
+
+Without a subcommand it runs verify, issue and ledger, each as it is by default.`,
+		Example: "  hufu bench\n  hufu bench --json > figures.json\n  hufu bench ledger --transactions 100000",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.runBench(
+				func(r *benchReport) error { return a.benchVerify(c.Context(), r, allSuites, benchPresentations) },
+				func(r *benchReport) error { return a.benchIssue(c.Context(), r, allSuites, benchCopies, benchBatch) },
+				func(r *benchReport) error {
+					return a.benchLedger(c.Context(), r, "", bench.LedgerConfig{
+						Transactions: benchTransactions, Rounds: benchRounds, Submitters: benchSubmitters, Latency: benchLatency,
+					})
+				})
+		},
+	}
+	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd())
+	return c
+}
+
+// runBench runs parts one after the other and prints what they report.
+func (a *app) runBench(parts ...func(*benchReport) error) error {
+	r := benchReport{Cores: runtime.GOMAXPROCS(0), Go: runtime.Version()}
+	for _, part := range parts {
+		if err := part(&r); err != nil {
+			return err
+		}
+	}
+	r.Peak = bench.PeakMemory()
+	return a.emit(r, r.print)
+}
+
+func (a *app) benchVerifyCmd() *cobra.Command {
+	var suite string
+	var n int
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Presentations judged per second, beside the signatures in them",
+		Long: `People present a credential of one claim at a door, and a gate that has the ledger's records in its
+cache judges them: everything is checked, no receipt is made. Beside it, and in turns, only the two
+signatures of each presentation are checked. The ratio is of processor time, at most ` + fmt.Sprint(bench.VerifyBar) + `.`,
+		Example: "  hufu bench verify --suite P-256 --presentations 10000",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := atLeast("presentations", n, bench.VerifyRounds); err != nil {
+				return err
+			}
+			return a.runBench(func(r *benchReport) error { return a.benchVerify(c.Context(), r, suite, n) })
+		},
+	}
+	suiteFlag(c, &suite)
+	c.Flags().IntVar(&n, "presentations", benchPresentations, "how many of each suite")
+	return c
+}
+
+func (a *app) benchIssueCmd() *cobra.Command {
+	var suite string
+	var copies, batch int
+	c := &cobra.Command{
+		Use:   "issue",
+		Short: "Credential copies issued per second, beside signing and hashing",
+		Long: `Issues copies of a resident identity, with salts, decoys and a status entry each, in batches. Beside it,
+and in turns, only what a copy signs is signed and what it hashes is hashed.`,
+		Example: "  hufu bench issue --copies 20000 --batch 10",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := errors.Join(atLeast("copies", copies, 1), atLeast("batch", batch, 1)); err != nil {
+				return err
+			}
+			return a.runBench(func(r *benchReport) error { return a.benchIssue(c.Context(), r, suite, copies, batch) })
+		},
+	}
+	suiteFlag(c, &suite)
+	c.Flags().IntVar(&copies, "copies", benchCopies, "how many of each suite")
+	c.Flags().IntVar(&batch, "batch", benchBatch, "copies in a batch: one person's")
+	return c
+}
+
+func (a *app) benchLedgerCmd() *cobra.Command {
+	var cfg bench.LedgerConfig
+	var dir string
+	c := &cobra.Command{
+		Use:   "ledger",
+		Short: "Transactions committed per second, beside the engine alone",
+		Long: `Creates identifiers on a network of one validator, an Ed25519 signature each, offered by many at once.
+Beside it, and in turns, the same node commits the same transactions with an application that does
+nothing. Then the parts are measured alone (verifying signatures in batches, committing the records) to
+say where processor time goes and how near the whole comes to what its parts add up to; and last, single
+transactions under light load, to say how long a commit takes.`,
+		Example: "  hufu bench ledger --transactions 50000 --rounds 5",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := errors.Join(atLeast("transactions", cfg.Transactions, 1), atLeast("rounds", cfg.Rounds, 1),
+				atLeast("submitters", cfg.Submitters, 1), atLeast("singles", cfg.Latency, 2)); err != nil {
+				return err
+			}
+			return a.runBench(func(r *benchReport) error { return a.benchLedger(c.Context(), r, dir, cfg) })
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&cfg.Transactions, "transactions", benchTransactions, "how many in a round")
+	f.IntVar(&cfg.Rounds, "rounds", benchRounds, "how often each kind of node runs")
+	f.IntVar(&cfg.Submitters, "submitters", benchSubmitters, "how many offer transactions at once")
+	f.IntVar(&cfg.Latency, "singles", benchLatency, "transactions sent one by one")
+	dirFlag(c, &dir)
+	return c
+}
+
+func (a *app) benchStoreCmd() *cobra.Command {
+	var cfg storebench.Config
+	var cache int
+	var dir string
+	c := &cobra.Command{
+		Use:   "store",
+		Short: "Records written per second with an fsync, beside plain pebble",
+		Long: `Fills the authenticated store, then inserts and updates records in commits that are synced to the disk
+one by one, and does the same with plain pebble under the same settings: what authentication costs.`,
+		Example: "  hufu bench store --records 10000000 --commits 50 --leaf-cache 1024 --dir /var/tmp",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := errors.Join(atLeast("records", cfg.Records, 1), atLeast("batch", cfg.Batch, 1),
+				atLeast("commits", cfg.Commits, 1), atLeast("value-bytes", cfg.ValueSize, 8), atLeast("leaf-cache", cache, 0)); err != nil {
+				return err
+			}
+			if cfg.Batch > cfg.Records {
+				return usagef("--batch is more than --records, and a commit updates a record once")
+			}
+			cfg.Options.LeafCache = int64(cache) << 20
+			return a.runBench(func(r *benchReport) error { return a.benchStore(c.Context(), r, dir, cfg) })
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&cfg.Records, "records", benchRecords, "in the store before inserts and updates are measured")
+	f.IntVar(&cfg.Batch, "batch", benchCommit, "records in a commit")
+	f.IntVar(&cfg.Commits, "commits", benchCommits, "measured, of inserts and of updates")
+	f.IntVar(&cfg.ValueSize, "value-bytes", benchValue, "size of a value")
+	f.IntVar(&cache, "leaf-cache", 0, "MiB for hashes of leaves; 0 is the store's default")
+	dirFlag(c, &dir)
+	return c
+}
+
+func suiteFlag(c *cobra.Command, suite *string) {
+	c.Flags().StringVar(suite, "suite", allSuites, "signature suite: Ed25519, P-256, SM2 or all")
+}
+
+func dirFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "dir", "", "where to put databases meanwhile: on the disk that is to be measured (default the system's temporary directory)")
+}
+
+func atLeast(flag string, n, least int) error {
+	if n < least || n > benchMost {
+		return usagef("--%s must be from %d to %d", flag, least, benchMost)
+	}
+	return nil
+}
+
+func (a *app) benchVerify(ctx context.Context, r *benchReport, suite string, n int) error {
+	return eachSuite(suite, func(s *keys.Suite) error {
+		add, done := a.progress("verify "+s.Name(), bench.VerifyRounds)
+		defer done()
+		f, err := bench.MeasureVerify(ctx, s, n, add)
+		r.Verify = append(r.Verify, f)
+		return err
+	})
+}
+
+func (a *app) benchIssue(ctx context.Context, r *benchReport, suite string, copies, batch int) error {
+	return eachSuite(suite, func(s *keys.Suite) error {
+		add, done := a.progress("issue "+s.Name(), copies)
+		defer done()
+		f, err := issuer.MeasureIssue(ctx, s, copies, batch, bench.CPUTime, add)
+		r.Issue = append(r.Issue, f)
+		return err
+	})
+}
+
+// eachSuite measures the suites that a flag names.
+func eachSuite(name string, measure func(*keys.Suite) error) error {
+	suites := keys.Suites()
+	if name != allSuites {
+		s, err := keys.SuiteByName(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--suite: %w", err)}
+		}
+		suites = []*keys.Suite{s}
+	}
+	for _, s := range suites {
+		if err := measure(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) benchLedger(ctx context.Context, r *benchReport, dir string, cfg bench.LedgerConfig) error {
+	return inTemporary(dir, func(dir string) error {
+		add, done := a.progress("ledger", cfg.Steps())
+		defer done()
+		cfg.Dir, cfg.Progress = dir, add
+		f, err := bench.MeasureLedger(ctx, cfg)
+		r.Ledger = &f
+		return err
+	})
+}
+
+func (a *app) benchStore(ctx context.Context, r *benchReport, dir string, cfg storebench.Config) error {
+	return inTemporary(dir, func(dir string) error {
+		add, done := a.progress("store", cfg.Steps())
+		defer done()
+		cfg.Dir, cfg.Step = dir, add
+		f, err := bench.MeasureStore(ctx, cfg)
+		r.Store = &f
+		return err
+	})
+}
+
+// inTemporary lets work have a directory that is gone afterwards.
+func inTemporary(under string, work func(dir string) error) error {
+	dir, err := os.MkdirTemp(under, "hufu-bench-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(dir), os.RemoveAll(dir))
+}
+
+func (r *benchReport) print(w io.Writer) {
+	for _, f := range r.Verify {
+		fmt.Fprintf(w, "verify %-8s %7.0f presentations/s per core, their bare signatures %7.0f/s: %.2f × their time (bar: at most %.2f; elapsed %.2f)\n",
+			f.Suite, f.VerifyPerS, f.BarePerS, f.Ratio, bench.VerifyBar, f.WallRatio)
+		fmt.Fprintf(w, "                with a signed receipt, stored: %.0f/s; after a new block: %.0f µs; %d bytes each\n", f.RespondPerS, f.ColdMicros, f.PresentedBytes)
+	}
+	for _, f := range r.Issue {
+		fmt.Fprintf(w, "issue %-8s  %7.0f copies/s per core, bare signing and hashing %7.0f/s: %.2f × its time (elapsed %.2f)\n",
+			f.Suite, f.CopiesPerS, f.BarePerS, f.Ratio, f.WallRatio)
+	}
+	if r.Ledger != nil {
+		printLedger(w, r.Ledger)
+	}
+	if r.Store != nil {
+		printStore(w, r.Store)
+	}
+	fmt.Fprintf(w, "%d cores, %s, at most %d MiB of memory\n", r.Cores, r.Go, r.Peak>>20)
+}
+
+func printLedger(w io.Writer, f *bench.LedgerFigures) {
+	fmt.Fprintf(w, "ledger          %7.0f tx/s committed, the engine alone %7.0f/s: %.2f of it (bar: at least %.2f)\n",
+		f.TxPerS, f.BareTxPerS, f.Ratio, bench.LedgerBar)
+	fmt.Fprintf(w, "                %d transactions of %d bytes in each of %d rounds, %.0f in a block\n", f.Transactions, f.TxBytes, f.Rounds, f.BlockTxs)
+	fmt.Fprintf(w, "                processor time %.1f µs/tx: engine %.1f, verification %.1f, store %.1f, rules %.1f, the rest %.1f\n",
+		f.CPU.Total, f.CPU.Engine, f.CPU.Verification, f.CPU.Store, f.CPU.Rules, f.CPU.Rest)
+	fmt.Fprintf(w, "                %.2f of the %.0f tx/s that engine, verification and store add up to (by processor time %.2f)\n",
+		f.ComposedRatio, f.ComposedTxPerS, f.ComposedCPURatio)
+	fmt.Fprintf(w, "                commit under light load: p50 %.1f ms, p99 %.1f ms; proven to a client: p50 %.1f ms, p99 %.1f ms\n",
+		f.CommitP50Millis, f.CommitP99Millis, f.ProvenP50Millis, f.ProvenP99Millis)
+}
+
+func printStore(w io.Writer, f *bench.StoreFigures) {
+	fmt.Fprintf(w, "store           %d records of %d bytes, commits of %d with an fsync each, beside plain pebble\n", f.Records, f.ValueBytes, f.Batch)
+	for _, x := range []struct {
+		name string
+		rate bench.StoreRate
+	}{{"fill", f.Fill}, {"insert", f.Inserts}, {"update", f.Updates}} {
+		fmt.Fprintf(w, "  %-13s %7.0f/s, plain %7.0f/s: %.2f of it; processor time %.1f µs, plain %.1f µs: %.2f of its speed\n",
+			x.name, x.rate.PerS, x.rate.PlainPerS, x.rate.Ratio, x.rate.Micros, x.rate.PlainMicros, x.rate.CPURatio)
+	}
+	fmt.Fprintf(w, "                bar for updates at 10 million records: at least %.1f, goal %.1f\n", bench.StoreBar, bench.StoreGoal)
+	fmt.Fprintf(w, "                a proof takes %.0f µs of processor time and is %d bytes; opening takes %.0f ms\n", f.ProveMicros, f.ProofBytes, f.OpenMillis)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// bench runs `hufu bench` at a tiny size. Figures are for people: only that they are there is tested.
+func runBenchCommand(t *testing.T, args ...string) (r benchReport, text string) {
+	t.Helper()
+	for _, asJSON := range []bool{true, false} {
+		var out, errOut bytes.Buffer
+		all := append([]string{"bench"}, args...)
+		if asJSON {
+			all = append(all, "--json")
+		}
+		if status := run(all, strings.NewReader(""), &out, &errOut); status != exitOK {
+			t.Fatalf("%v: status %d: %s", all, status, errOut.String())
+		}
+		if !asJSON {
+			return r, out.String()
+		}
+		d := json.NewDecoder(&out)
+		d.DisallowUnknownFields()
+		if err := d.Decode(&r); err != nil || r.Cores < 1 || r.Peak <= 0 {
+			t.Fatalf("%+v (%v)", r, err)
+		}
+	}
+	return r, text
+}
+
+func TestBenchVerify(t *testing.T) {
+	r, text := runBenchCommand(t, "verify", "--suite", "P-256", "--presentations", "40")
+	if len(r.Verify) != 1 || r.Verify[0].Suite != "P-256" || r.Verify[0].Ratio <= 0 || r.Ledger != nil || !strings.Contains(text, "presentations/s") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
+func TestBenchIssue(t *testing.T) {
+	r, text := runBenchCommand(t, "issue", "--copies", "20", "--batch", "10")
+	if len(r.Issue) != 3 || r.Issue[2].Copies != 20 || r.Issue[2].Ratio <= 0 || !strings.Contains(text, "copies/s") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
+func TestBenchLedger(t *testing.T) {
+	r, text := runBenchCommand(t, "ledger", "--transactions", "100", "--rounds", "1", "--submitters", "8", "--singles", "2", "--dir", t.TempDir())
+	if r.Ledger == nil || r.Ledger.TxPerS <= 0 || r.Ledger.CPU.Total <= 0 || !strings.Contains(text, "tx/s committed") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
+func TestBenchStore(t *testing.T) {
+	r, text := runBenchCommand(t, "store", "--records", "1000", "--batch", "100", "--commits", "1", "--dir", t.TempDir())
+	if r.Store == nil || r.Store.Updates.PerS <= 0 || r.Store.ValueBytes != benchValue || !strings.Contains(text, "beside plain") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
+func TestBenchUsage(t *testing.T) {
+	for _, args := range []string{
+		"nothing", "verify extra", "verify --suite RSA", "verify --presentations 1", "issue --copies 0", "issue --batch -1",
+		"ledger --rounds 0", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --value-bytes 1",
+	} {
+		var out, errOut bytes.Buffer
+		if status := run(append([]string{"bench"}, strings.Fields(args)...), strings.NewReader(""), &out, &errOut); status != exitUsage || errOut.Len() == 0 {
+			t.Errorf("%s: status %d: %s", args, status, errOut.String())
+		}
+	}
+}
