@@ -69,8 +69,8 @@ var sameRow = map[string][]string{
 // only says which packages may import a module path; everything else may not.
 var only = map[string][]string{
 	"github.com/cometbft/cometbft": {"ledger/node/", "ledger/client", "ledger/proof", "audit/", "internal/"},
-	"net/http":                     {"ledger/node/", "ledger/client", "issuer/", "gate/", "wallet/", "audit/", "cmd/", "internal/", "web/"},
-	"testing":                      {"ledger/store/storetest", "database/databasetest", "internal/"},
+	"net/http":                     {"ledger/node/", "ledger/client/", "issuer/", "gate/", "wallet/", "audit/", "cmd/", "internal/", "web/"},
+	"testing":                      {"ledger/store/storetest", "ledger/client/clienttest", "database/databasetest", "internal/"},
 }
 
 // forbidden in pure packages. time is allowed, as values; its clock is not (see clockFuncs).

@@ -33,15 +33,18 @@ type Client struct {
 	start  sync.Once
 	done   chan struct{} // the follower has ended
 
+	offers sync.WaitGroup // transactions being offered
+
 	mu      sync.Mutex
 	trusted *proof.Trusted // last verified header
 	head    *hufu.AsOf     // nil before the first
 	failure error          // what keeps the follower from going on, nil when nothing does
 	changed chan struct{}  // closed and replaced when head or failure change
 	waiting map[hufu.Digest]*waiter
-	cache   *cache                   // proven records of the head's app hash
-	recent  []hufu.AsOf              // the last verified states, oldest first
-	wanted  map[hufu.Height]struct{} // heights whose headers must not be skipped
+	cache   *cache              // proven records of the head's app hash
+	recent  []hufu.AsOf         // the last verified states, oldest first
+	wanted  map[hufu.Height]int // heights whose headers must not be skipped, by how many want them
+	polls   polls
 
 	// The follower's own:
 	found   []found   // in the trusted block, results not verified
@@ -60,7 +63,7 @@ func New(trust Trust, t Transport, o Options) (*Client, error) {
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 		waiting: map[hufu.Digest]*waiter{},
-		wanted:  map[hufu.Height]struct{}{},
+		wanted:  map[hufu.Height]int{},
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -77,9 +80,12 @@ func (c *Client) Network() hufu.Network { return c.trust.Network }
 
 // Close ends the client and everything that waits on it. It does not close the transport.
 func (c *Client) Close() error {
+	c.mu.Lock() // no offer begins after this
 	c.cancel()
+	c.mu.Unlock()
 	c.start.Do(func() { close(c.done) })
 	<-c.done
+	c.offers.Wait()
 	return nil
 }
 

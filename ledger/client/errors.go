@@ -30,7 +30,9 @@ const (
 	RuleBadRoot       hufu.Rule = "client.bad-root"       // an answer under a root that no header has
 	RuleBadBlock      hufu.Rule = "client.bad-block"      // transactions that are not the header's
 	RuleBadResult     hufu.Rule = "client.bad-result"     // results that are not the next header's
-	RuleBadSnapshot   hufu.Rule = "client.bad-snapshot"   // a snapshot that is damaged or not of its root
+	RuleBadSnapshot   hufu.Rule = "client.bad-snapshot"   // what does not read as a snapshot
+	RuleSnapshotCut   hufu.Rule = "client.snapshot-cut"   // a snapshot that ends too early
+	RuleSnapshotOrder hufu.Rule = "client.snapshot-order" // records of a snapshot out of order, or one twice
 	RuleTrustExpired  hufu.Rule = "client.trust-expired"  // the last trusted header is too old to judge by
 	RuleTrust         hufu.Rule = "client.trust"          // a trust that cannot be used
 )

@@ -61,6 +61,7 @@ func (c *Client) report(err error) {
 	if hufu.RuleOf(err) == "" {
 		return // the node may come back; those who wait for a transaction go on waiting
 	}
+	c.found = nil
 	for id, w := range c.waiting {
 		delete(c.waiting, id)
 		w.resolve(Receipt{}, errors.Join(ErrUnknownOutcome, err))
@@ -94,6 +95,10 @@ func (c *Client) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.polls.begun++
+	poll := c.polls.begun
+	c.mu.Unlock()
 	raw, err := c.transport.Query(ctx, proof.PathAwait, data)
 	if err != nil {
 		return unreachable(err)
@@ -107,7 +112,18 @@ func (c *Client) step(ctx context.Context) error {
 			return err
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.polls.ended, c.polls.height = poll, height
+	c.announce()
 	return nil
+}
+
+// polls counts the questions for the node's height, and holds the last answer that was followed to
+// its end. An answer about a state is a lie if the node, asked for its height afterwards, is below.
+type polls struct {
+	begun, ended uint64
+	height       hufu.Height
 }
 
 // begin is the first trust: the genesis, or the header of the checkpoint.
@@ -116,6 +132,16 @@ func (c *Client) begin(ctx context.Context) (*proof.Trusted, error) {
 		t := proof.TrustGenesis(c.trust.GenesisTime, c.trust.Validators)
 		return &t, nil
 	}
+	b, err := c.checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := b.Trust()
+	return &t, nil
+}
+
+// checkpoint is the block of the trusted checkpoint.
+func (c *Client) checkpoint(ctx context.Context) (*proof.LightBlock, error) {
 	b, err := c.lightBlock(ctx, c.trust.Checkpoint.Height, nil)
 	if err != nil {
 		return nil, err
@@ -129,8 +155,7 @@ func (c *Client) begin(ctx context.Context) (*proof.Trusted, error) {
 	if err := proof.VerifyCommit(c.trust.Network, b.Validators, &b.SignedHeader); err != nil {
 		return nil, lie(err)
 	}
-	t := b.Trust()
-	return &t, nil
+	return b, nil
 }
 
 // next is the height to verify now on the way to latest.
@@ -181,16 +206,23 @@ func (c *Client) advance(ctx context.Context, height hufu.Height) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := c.verify(ctx, block); err != nil {
+	if _, err := c.verify(ctx, *c.trusted, block); err != nil {
 		return err
 	}
-	if err := c.settle(block, results); err != nil {
-		return err
-	}
-	if searching {
-		if err := c.search(block, txs); err != nil {
+	if len(c.found) > 0 {
+		if err := checkResults(block, results); err != nil {
 			return err
 		}
+	}
+	if searching {
+		if err := checkBlock(block, txs); err != nil {
+			return err
+		}
+	}
+	// Nothing can be refused any more.
+	c.settle(results)
+	if searching {
+		c.search(block, txs)
 	}
 	c.accept(block)
 	return nil
@@ -208,11 +240,6 @@ func (c *Client) accept(b *proof.LightBlock) {
 	c.recent = append(c.recent, head)
 	if len(c.recent) > recentStates {
 		c.recent = c.recent[1:]
-	}
-	for h := range c.wanted {
-		if h <= t.Height {
-			delete(c.wanted, h)
-		}
 	}
 	for id, w := range c.waiting {
 		if !w.found && w.expires <= t.Height {
@@ -250,9 +277,10 @@ func (c *Client) lightBlock(ctx context.Context, height hufu.Height, trusted *pr
 	return b, nil
 }
 
-// verify checks b from what is trusted, through heights between where the validators changed.
-func (c *Client) verify(ctx context.Context, b *proof.LightBlock) error {
-	trusted := *c.trusted
+// verify checks b from what is trusted, through heights between where the validators changed. The
+// result is the blocks it went through, b last.
+func (c *Client) verify(ctx context.Context, trusted proof.Trusted, b *proof.LightBlock) ([]*proof.LightBlock, error) {
+	var path []*proof.LightBlock
 	todo := []*proof.LightBlock{b}
 	for len(todo) > 0 {
 		next := todo[len(todo)-1]
@@ -260,18 +288,19 @@ func (c *Client) verify(ctx context.Context, b *proof.LightBlock) error {
 		switch {
 		case err == nil:
 			trusted = next.Trust()
+			path = append(path, next)
 			todo = todo[:len(todo)-1]
 		case hufu.RuleOf(err) == proof.RuleDistant:
 			middle, err := c.lightBlock(ctx, (trusted.Height+next.Header.Height)/2, &trusted)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			todo = append(todo, middle)
 		default:
-			return lie(err)
+			return nil, lie(err)
 		}
 	}
-	return nil
+	return path, nil
 }
 
 // lie names a refusal of package proof as one of a node's answer.

@@ -47,6 +47,8 @@ func Dial(rawURL string) (*HTTP, error) {
 		url: u.String(),
 		http: &http.Client{
 			Timeout: requestTimeout,
+			// A node has no business sending its clients elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				MaxIdleConns: connections, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections,
 				IdleConnTimeout: time.Minute, DisableCompression: true, ForceAttemptHTTP2: true,
@@ -141,8 +143,11 @@ func (h *HTTP) Broadcast(ctx context.Context, raw []byte) (Admission, error) {
 			return Admission{Rule: RuleKnown}, nil
 		}
 	}
-	if err != nil || r.Code == 0 {
+	switch {
+	case err != nil || r.Code == 0:
 		return Admission{}, err
+	case r.Codespace == "":
+		return Admission{}, &remoteError{Code: int(r.Code), Message: "refused without a rule", Data: r.Log}
 	}
 	return Admission{Rule: r.Codespace, Detail: r.Log}, nil
 }
@@ -174,6 +179,9 @@ func (h *HTTP) Validators(ctx context.Context, height hufu.Height) (proof.Valida
 		params["page"], params["per_page"] = strconv.Itoa(page), strconv.Itoa(perPage)
 		if err := h.call(ctx, "validators", params, &r); err != nil {
 			return nil, err
+		}
+		if len(r.Validators) > perPage {
+			return nil, hufu.Refuse(RuleBadValidators, "a page of more than %d validators", perPage)
 		}
 		for _, v := range r.Validators {
 			val, err := v.validator()

@@ -177,7 +177,7 @@ func (v *view) fetch(key []byte) error {
 		return err
 	}
 	if answer.Root != v.asOf.AppHash {
-		if v.moved, err = v.client.adopt(v.ctx, answer); err != nil {
+		if v.moved, err = v.client.adopt(v.ctx, v.asOf.Height, answer); err != nil {
 			return err
 		}
 		return errMoved
@@ -220,36 +220,63 @@ func (c *Client) prove(ctx context.Context, keys [][]byte) (*proof.Answer, error
 
 // adopt waits until the header that commits to answer's root is verified, and makes the answer the
 // start of the next attempt. The result is nil when the chain went on too fast to see that header.
-func (c *Client) adopt(ctx context.Context, answer *proof.Answer) (*pinned, error) {
+//
+// The answer is to a read of the state after height from, which the node has shown to be signed: an
+// honest node has moved on since, never back.
+func (c *Client) adopt(ctx context.Context, from hufu.Height, answer *proof.Answer) (*pinned, error) {
+	if answer.Height <= from {
+		return nil, hufu.Refuse(RuleBadRoot, "an answer for height %d, when height %d is known to have another app hash", answer.Height, from)
+	}
+	c.want(answer.Height+1, 1)
+	defer c.want(answer.Height+1, -1)
+	polled := uint64(0)
 	for {
 		c.mu.Lock()
-		for i := len(c.recent) - 1; i >= 0; i-- {
-			if c.recent[i].AppHash != answer.Root {
-				continue
-			}
-			p := &pinned{c.recent[i], c.cache}
-			if c.cache.root != answer.Root {
-				p.known = newCache(answer.Root)
-			}
-			c.mu.Unlock()
-			p.known.put(answer.Items)
-			return p, nil
+		if polled == 0 {
+			polled = c.polls.begun + 1
 		}
-		reached, changed, failure := c.head.Height, c.changed, c.failure
-		if reached < answer.Height {
-			c.wanted[answer.Height+1] = struct{}{}
-		}
+		p := c.remembered(from, answer.Root)
+		reached, changed, failure, polls := c.head.Height, c.changed, c.failure, c.polls
 		c.mu.Unlock()
 		switch {
+		case p != nil:
+			p.known.put(answer.Items)
+			return p, nil
 		case failure != nil:
 			return nil, failure
 		case reached == answer.Height:
 			return nil, hufu.Refuse(RuleBadRoot, "the answer for height %d is not under that height's app hash", answer.Height)
 		case reached > answer.Height:
 			return nil, nil
+		case polls.ended >= polled && polls.height < answer.Height:
+			return nil, hufu.Refuse(RuleBadRoot, "an answer for height %d of a node at height %d", answer.Height, polls.height)
 		}
 		if err := c.wait(ctx, changed); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// remembered is the verified state after height from that has this root, or nil.
+func (c *Client) remembered(from hufu.Height, root hufu.Digest) *pinned {
+	for i := len(c.recent) - 1; i >= 0 && c.recent[i].Height > from; i-- {
+		if c.recent[i].AppHash != root {
+			continue
+		}
+		p := &pinned{c.recent[i], c.cache}
+		if c.cache.root != root {
+			p.known = newCache(root)
+		}
+		return p
+	}
+	return nil
+}
+
+// want makes the follower not skip a height as long as somebody wants it.
+func (c *Client) want(height hufu.Height, by int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted[height] += by; c.wanted[height] == 0 {
+		delete(c.wanted, height)
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // A snapshot file is the magic, then parts, each a 4-byte big-endian length and that many bytes: the
-// light block that signs the state, pages of records, and an empty part at the end.
+// light blocks that lead from the trust to the one that signs the state, pages of records in the order
+// of SHA-256(key), and an empty part at the end.
 const (
 	snapshotMagic = "hufu-snapshot/1\n"
 	maxPart       = 16 << 20 // a node's pages have 1 MiB and one record more
@@ -60,14 +61,15 @@ func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, er
 		}
 		head.Height = first.Height
 	}
-	b, err := c.lightBlock(ctx, head.Height+1, nil)
+	path, err := c.path(ctx, head.Height+1)
 	if err != nil {
 		return none, err
 	}
-	if !bytes.Equal(b.Header.AppHash, first.Root[:]) {
+	header := &path[len(path)-1].Header
+	if !bytes.Equal(header.AppHash, first.Root[:]) {
 		return none, hufu.Refuse(RuleBadRoot, "the snapshot's root is not the app hash after height %d", first.Height)
 	}
-	raw, err := b.Encode()
+	raw, err := encodePath(path)
 	if err != nil {
 		return none, err
 	}
@@ -85,14 +87,44 @@ func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, er
 	if err != nil {
 		return none, err
 	}
-	return b.Header.AsOf(), nil
+	return header.AsOf(), nil
 }
 
-func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, lightBlock []byte, session uint64) error {
+// path is the verified blocks from the client's trust to height, that of a checkpoint included.
+func (c *Client) path(ctx context.Context, height hufu.Height) ([]*proof.LightBlock, error) {
+	var before []*proof.LightBlock
+	trusted := proof.TrustGenesis(c.trust.GenesisTime, c.trust.Validators)
+	if c.trust.Checkpoint != nil {
+		b, err := c.checkpoint(ctx)
+		if err != nil || b.Header.Height == height {
+			return []*proof.LightBlock{b}, err
+		}
+		before, trusted = append(before, b), b.Trust()
+	}
+	b, err := c.lightBlock(ctx, height, nil)
+	if err != nil {
+		return nil, err
+	}
+	after, err := c.verify(ctx, trusted, b)
+	return append(before, after...), err
+}
+
+func encodePath(path []*proof.LightBlock) ([]byte, error) {
+	out := make([][]byte, len(path))
+	for i, b := range path {
+		var err error
+		if out[i], err = b.Encode(); err != nil {
+			return nil, err
+		}
+	}
+	return encoding.Marshal(out)
+}
+
+func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, path []byte, session uint64) error {
 	if _, err := io.WriteString(w, snapshotMagic); err != nil {
 		return err
 	}
-	if err := writePart(w, lightBlock); err != nil {
+	if err := writePart(w, path); err != nil {
 		return err
 	}
 	for {
@@ -111,6 +143,9 @@ func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, lightBlock []by
 		}
 		if page.Last {
 			return writePart(w, nil)
+		}
+		if len(page.Records) == 0 { // else a node could go on for ever
+			return hufu.Refuse(RuleBadSnapshot, "a page without records that is not the last")
 		}
 	}
 }
@@ -136,35 +171,34 @@ func writePart(w io.Writer, part []byte) error {
 	return err
 }
 
-// OpenSnapshot reads what ExportSnapshot wrote, and verifies it from trust as of now: the commit by
+// OpenSnapshot reads what ExportSnapshot wrote, and verifies it from trust as of now: the commits by
 // the light client's rules, the records by their root. The trusting period decides how old a
-// snapshot may be relative to trust; how stale it may be for a decision is the contract's matter.
-// Everything that is wrong with a file is a refusal by [RuleBadSnapshot] or a rule of the commit.
+// snapshot may be relative to trust; how stale it may be for a decision is the contract's matter. With
+// a checkpoint as trust, the snapshot must have been exported by a client with that checkpoint.
+//
+// Everything that is wrong with a file is a refusal: [RuleBadSnapshot], [RuleSnapshotCut] or
+// [RuleSnapshotOrder] for its form, a rule of package proof for its commits, and [RuleBadRoot] for
+// records that are not all those signed.
 func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 	if err := trust.check(); err != nil {
 		return nil, err
 	}
-	if len(trust.Validators) == 0 {
-		return nil, hufu.Refuse(RuleTrust, "a snapshot is judged from a genesis")
-	}
 	magic := make([]byte, len(snapshotMagic))
-	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != snapshotMagic {
+	switch n, err := io.ReadFull(r, magic); {
+	case string(magic[:n]) != snapshotMagic[:n] || n == 0:
 		return nil, hufu.Refuse(RuleBadSnapshot, "not a snapshot file")
+	case err != nil:
+		return nil, cutOff(err)
 	}
 	raw, err := readPart(r)
 	if err != nil {
 		return nil, err
 	}
-	b, err := proof.ParseLightBlock(raw)
+	header, err := signedBy(raw, &trust, now)
 	if err != nil {
-		return nil, hufu.Refuse(RuleBadSnapshot, "the signed header does not read as one")
-	}
-	start := proof.TrustGenesis(trust.GenesisTime, trust.Validators)
-	rules := proof.Rules{Network: trust.Network, Period: trust.period(), Drift: DefaultDrift}
-	if err := rules.Verify(&start, b, now); err != nil {
 		return nil, err
 	}
-	s := &Snapshot{network: trust.Network, asOf: b.Header.AsOf(), records: map[string][]byte{}}
+	s := &Snapshot{network: trust.Network, asOf: header.AsOf(), records: map[string][]byte{}}
 	records, err := readRecords(r)
 	if err != nil {
 		return nil, err
@@ -174,7 +208,7 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 		return nil, hufu.Refuse(RuleBadSnapshot, "%v", err)
 	}
 	if root != s.asOf.AppHash {
-		return nil, hufu.Refuse(RuleBadSnapshot, "the records are not those that the header signs")
+		return nil, hufu.Refuse(RuleBadRoot, "the records are not those that the header signs")
 	}
 	for _, kv := range records {
 		s.records[string(kv.Key)] = kv.Value
@@ -182,8 +216,52 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 	return s, nil
 }
 
+// signedBy verifies a snapshot's path from trust and returns the header at its end.
+func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.Header, error) {
+	var encoded [][]byte
+	if err := encoding.Unmarshal(raw, &encoded); err != nil || len(encoded) == 0 {
+		return nil, hufu.Refuse(RuleBadSnapshot, "the signed headers do not read as such")
+	}
+	path := make([]*proof.LightBlock, len(encoded))
+	for i := range encoded {
+		var err error
+		if path[i], err = proof.ParseLightBlock(encoded[i]); err != nil {
+			return nil, hufu.Refuse(RuleBadSnapshot, "a signed header does not read as one")
+		}
+	}
+	start := proof.TrustGenesis(trust.GenesisTime, trust.Validators)
+	last := &path[len(path)-1].Header
+	if trust.Checkpoint != nil {
+		first := path[0]
+		if first.Header.Height != trust.Checkpoint.Height || first.Header.Hash() != trust.Checkpoint.Hash {
+			return nil, hufu.Refuse(proof.RuleHeader, "the snapshot does not begin at the trusted checkpoint")
+		}
+		if hash := first.Validators.Hash(); !bytes.Equal(hash[:], first.Header.ValidatorsHash) {
+			return nil, hufu.Refuse(proof.RuleValidators, "not the validators of the trusted checkpoint")
+		}
+		if err := proof.VerifyCommit(trust.Network, first.Validators, &first.SignedHeader); err != nil {
+			return nil, err
+		}
+		start, path = first.Trust(), path[1:]
+	}
+	if len(path) == 0 && !start.Time.Add(trust.period()).After(now) {
+		return nil, hufu.Refuse(proof.RuleExpired, "trust in the checkpoint ended")
+	}
+	rules := proof.Rules{Network: trust.Network, Period: trust.period(), Drift: DefaultDrift}
+	for _, b := range path {
+		if err := rules.Verify(&start, b, now); err != nil {
+			return nil, err
+		}
+		start = b.Trust()
+	}
+	return last, nil
+}
+
 func readRecords(r io.Reader) ([]proof.KV, error) {
-	var out []proof.KV
+	var (
+		out  []proof.KV
+		last hufu.Digest
+	)
 	for {
 		raw, err := readPart(r)
 		if err != nil {
@@ -200,6 +278,11 @@ func readRecords(r io.Reader) ([]proof.KV, error) {
 			return nil, hufu.Refuse(RuleBadSnapshot, "a page does not read as one")
 		}
 		for i := range page {
+			at := proof.HashKey(page[i].Key)
+			if len(out) > 0 && bytes.Compare(at[:], last[:]) <= 0 {
+				return nil, hufu.Refuse(RuleSnapshotOrder, "record %d is not after the one before it", len(out))
+			}
+			last = at
 			out = append(out, proof.KV{Key: page[i].Key, Value: page[i].Value})
 		}
 	}
@@ -208,7 +291,7 @@ func readRecords(r io.Reader) ([]proof.KV, error) {
 func readPart(r io.Reader) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, hufu.Refuse(RuleBadSnapshot, "cut off")
+		return nil, cutOff(err)
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n > maxPart {
@@ -216,7 +299,15 @@ func readPart(r io.Reader) ([]byte, error) {
 	}
 	var part bytes.Buffer // grows with what is there, not with what is claimed
 	if _, err := io.CopyN(&part, r, int64(n)); err != nil {
-		return nil, hufu.Refuse(RuleBadSnapshot, "cut off")
+		return nil, cutOff(err)
 	}
 	return part.Bytes(), nil
+}
+
+// cutOff tells an end that came too early from a file that cannot be read.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return hufu.Refuse(RuleSnapshotCut, "it ends too early")
+	}
+	return err
 }

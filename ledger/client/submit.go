@@ -20,10 +20,13 @@ type Receipt struct {
 	Time   time.Time   `json:"time"` // of the block
 }
 
-// waiter is one Submit that waits for its transaction.
+// waiter is a transaction that one Submit or several wait for.
 type waiter struct {
 	expires hufu.Height
-	found   bool // in a block whose results are not verified yet
+	callers int                // who wait
+	cancel  context.CancelFunc // ends the offering
+	busy    error              // the node's refusal for want of room, until it has some
+	found   bool               // in a block whose results are not verified yet
 	done    chan struct{}
 	receipt Receipt
 	err     error
@@ -67,87 +70,108 @@ func (c *Client) Submit(ctx context.Context, raw []byte) (Receipt, error) {
 		return Receipt{}, err
 	}
 	id := t.ID()
-	w, first, err := c.register(id, t.Payload.Expires)
+	w, err := c.register(id, t.Payload.Expires, raw)
 	if err != nil {
 		return Receipt{}, err
 	}
-	if first {
-		if err := c.offer(ctx, id, w, raw); err != nil {
-			return Receipt{}, err
-		}
-	}
+	defer c.leave(id, w)
 	select {
 	case <-w.done:
 		return w.receipt, w.err
 	case <-ctx.Done():
-		c.forget(id, w)
-		return Receipt{}, errors.Join(ErrUnknownOutcome, ctx.Err())
+		return Receipt{}, errors.Join(ErrUnknownOutcome, c.noRoom(w), ctx.Err())
 	case <-c.ctx.Done():
 		return Receipt{}, errors.Join(ErrUnknownOutcome, ErrClosed)
 	}
 }
 
-// register makes the follower look for a transaction. A second caller with the same one shares the
-// first one's waiter.
-func (c *Client) register(id hufu.Digest, expires hufu.Height) (w *waiter, first bool, err error) {
-	if c.ctx.Err() != nil {
-		return nil, false, ErrClosed
-	}
+// register makes the follower look for a transaction, and offers it. A second caller with the same one
+// shares the first one's waiter.
+func (c *Client) register(id hufu.Digest, expires hufu.Height, raw []byte) (*waiter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w := c.waiting[id]; w != nil {
-		return w, false, nil
+	if c.ctx.Err() != nil {
+		return nil, ErrClosed
 	}
-	w = &waiter{expires: expires, done: make(chan struct{})}
+	if w := c.waiting[id]; w != nil {
+		w.callers++
+		return w, nil
+	}
+	// The offering ends when the last caller is gone, not when the first one is.
+	ctx, cancel := context.WithCancel(c.ctx)
+	w := &waiter{expires: expires, callers: 1, cancel: cancel, done: make(chan struct{})}
 	c.waiting[id] = w
-	return w, true, nil
+	c.offers.Go(func() {
+		if err := c.offer(ctx, w, raw); err != nil && ctx.Err() == nil {
+			c.fail(id, w, err)
+		}
+	})
+	return w, nil
 }
 
-func (c *Client) forget(id hufu.Digest, w *waiter) {
+func (c *Client) leave(id hufu.Digest, w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if w.callers--; w.callers > 0 {
+		return
+	}
+	w.cancel()
 	if c.waiting[id] == w && !w.found {
 		delete(c.waiting, id)
 	}
 }
 
-// offer broadcasts until the node has room. An error is told to every caller that shares w.
-func (c *Client) offer(ctx context.Context, id hufu.Digest, w *waiter, raw []byte) error {
+// offer broadcasts until the node has room.
+func (c *Client) offer(ctx context.Context, w *waiter, raw []byte) error {
 	for {
 		head, err := c.Head(ctx)
-		if err == nil {
-			var a Admission
-			a, err = c.transport.Broadcast(ctx, raw)
-			switch {
-			case err != nil:
-				err = unreachable(err)
-			case a.Rule == "" || a.Rule == RuleKnown:
-				return nil
-			case a.Rule != RuleBusy:
-				err = &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
-			default:
-				if _, err = c.Await(ctx, head.Height+1); err == nil {
-					continue
-				}
-				err = errors.Join(&hufu.Refusal{Rule: a.Rule, Detail: a.Detail}, err)
-			}
+		if err != nil {
+			return errors.Join(c.noRoom(w), err)
+		}
+		a, err := c.transport.Broadcast(ctx, raw)
+		switch {
+		case err != nil:
+			return errors.Join(ErrUnknownOutcome, unreachable(err)) // it may have got there
+		case a.Rule == "" || a.Rule == RuleKnown:
+			return nil
+		case a.Rule != RuleBusy:
+			return &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
 		}
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.waiting[id] == w && !w.found {
-			delete(c.waiting, id)
-			w.resolve(Receipt{}, err)
-			return err
+		w.busy = &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
+		c.mu.Unlock()
+		if _, err := c.Await(ctx, head.Height+1); err != nil {
+			return errors.Join(c.noRoom(w), err)
 		}
-		return nil // it got into a block all the same
 	}
 }
 
-// search looks for waited-for transactions in the block of b.
-func (c *Client) search(b *proof.LightBlock, txs [][]byte) error {
+func (c *Client) noRoom(w *waiter) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return w.busy
+}
+
+// fail tells every caller of w an error, unless it got into a block all the same.
+func (c *Client) fail(id hufu.Digest, w *waiter, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting[id] == w && !w.found {
+		delete(c.waiting, id)
+		w.resolve(Receipt{}, err)
+	}
+}
+
+// checkBlock holds the transactions of b against its header.
+func checkBlock(b *proof.LightBlock, txs [][]byte) error {
 	if root := proof.TransactionsRoot(txs); string(root[:]) != string(b.Header.DataHash) {
 		return hufu.Refuse(RuleBadBlock, "the transactions of height %d are not those of its header", b.Header.Height)
 	}
+	return nil
+}
+
+// search looks for waited-for transactions in the block of b.
+func (c *Client) search(b *proof.LightBlock, txs [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, raw := range txs {
@@ -161,14 +185,10 @@ func (c *Client) search(b *proof.LightBlock, txs [][]byte) error {
 			Height: b.Header.Height, Index: i, TxID: id, Time: b.Header.Time.UTC(),
 		}})
 	}
-	return nil
 }
 
-// settle gives the transactions found in the block before b their results, which b commits to.
-func (c *Client) settle(b *proof.LightBlock, results []Result) error {
-	if len(c.found) == 0 {
-		return nil
-	}
+// checkResults holds the results of the block before b against b, which commits to them.
+func checkResults(b *proof.LightBlock, results []Result) error {
 	bare := make([]proof.Result, len(results))
 	for i := range results {
 		bare[i] = results[i].Result
@@ -176,19 +196,24 @@ func (c *Client) settle(b *proof.LightBlock, results []Result) error {
 	if root := proof.ResultsRoot(bare); string(root[:]) != string(b.Header.LastResultsHash) {
 		return hufu.Refuse(RuleBadResult, "the results of height %d are not those of the next header", b.Header.Height-1)
 	}
+	return nil
+}
+
+// settle gives the transactions found in the block before their results.
+func (c *Client) settle(results []Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.found {
 		s := settled{w: f.w, receipt: f.receipt}
-		if f.receipt.Index >= len(results) {
-			return hufu.Refuse(RuleBadResult, "height %d has no result %d", f.receipt.Height, f.receipt.Index)
-		}
-		if r := &results[f.receipt.Index]; r.Code != 0 {
+		switch {
+		case f.receipt.Index >= len(results): // of a network whose validators signed too few
+			s = settled{w: f.w, err: hufu.Refuse(RuleBadResult, "height %d has no result %d", f.receipt.Height, f.receipt.Index)}
+		case results[f.receipt.Index].Code != 0:
+			r := &results[f.receipt.Index]
 			s.err = &hufu.Refusal{Rule: hufu.Rule(r.Data), Detail: r.Log}
 		}
 		delete(c.waiting, f.id)
 		c.settled = append(c.settled, s)
 	}
 	c.found = nil
-	return nil
 }
