@@ -46,7 +46,7 @@ var rooms = []room{
 	{"database/", 4, effects},
 	{"ledger/store/", 4, effects},
 	{"ledger/node/", 5, effects},
-	{"ledger/client", 5, effects},
+	{"ledger/client/", 5, effects},
 	{"protocol/", 6, pure},
 	{"roster", 6, pure},
 	{"issuer/", 7, effects},

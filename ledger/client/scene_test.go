@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -34,8 +35,8 @@ type scene struct {
 }
 
 func newScene(t *testing.T) *scene {
-	t.Parallel()
 	t.Helper()
+	t.Parallel() // most of the time is waiting for blocks
 	n, err := sample.New("test", 1)
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +103,20 @@ func (s *scene) honest() *client.Client {
 // deceived is a client that knows only the liar.
 func (s *scene) deceived() *client.Client {
 	return s.dial(s.liar.URL(), s.trust(), client.Options{})
+}
+
+// await waits for a height, also past a node that is away.
+func (s *scene) await(c *client.Client, height hufu.Height) {
+	s.t.Helper()
+	for {
+		_, err := c.Await(s.ctx, height)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, client.ErrUnreachable) {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // person is an identifier on the ledger.
