@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/keys"
 )
 
@@ -18,6 +19,9 @@ type IssueParams struct {
 	Issuer string // iss: the issuer's DID
 	KeyID  string // kid: the DID URL of Signer's key
 	Signer keys.Signer
+	// Chain, if set, leads from Signer's certificate to an authority of Issuer, in DER, the leaf first,
+	// the authority's own left out (see package x5c). It becomes the x5c of the header.
+	Chain [][]byte
 
 	// Claims are the claims about the subject, as JSON values: nil, bool, string, json.Number, int,
 	// int64, uint64, []any, []string, map[string]any. The claims that other fields stand for are
@@ -125,6 +129,9 @@ func issue(rand io.Reader, p IssueParams, copies []Copy) ([]string, error) {
 	if p.KeyID != "" {
 		header["kid"] = p.KeyID
 	}
+	if len(p.Chain) > 0 {
+		header["x5c"] = x5c.Header(p.Chain...)
+	}
 	random := bufio.NewReaderSize(rand, 1<<10) // salts are small, sources such as the kernel's slow to call
 	out := make([]string, len(copies))
 	b := builder{rand: random, decoys: p.Decoys}
@@ -164,6 +171,9 @@ func (p *IssueParams) registered() ([]byte, error) {
 	case p.Decoys < 0:
 		return nil, errors.New("sdjwt: Decoys is negative")
 	}
+	if err := p.checkChain(); err != nil {
+		return nil, err
+	}
 	b := []byte(`"_sd_alg":"` + hashAlg + `"`)
 	for _, c := range []struct {
 		name string
@@ -183,6 +193,27 @@ func (p *IssueParams) registered() ([]byte, error) {
 		return nil, err
 	}
 	return appendString(append(b, `,"vct":`...), p.Type)
+}
+
+// checkChain sees to it that what is signed can be verified by the chain.
+func (p *IssueParams) checkChain() error {
+	if len(p.Chain) == 0 {
+		return nil
+	}
+	chain, err := x5c.Parse(p.Chain)
+	if err != nil {
+		return fmt.Errorf("sdjwt: Chain: %w", err)
+	}
+	if err := chain.Check(p.IssuedAt, 0, x5c.CredentialSigner); err != nil {
+		return fmt.Errorf("sdjwt: Chain: %w", err)
+	}
+	switch leaf := chain.Leaf(); {
+	case !leaf.Key.Equal(p.Signer.Public()):
+		return errors.New("sdjwt: Chain is not the Signer's")
+	case string(leaf.DID) != p.Issuer:
+		return errors.New("sdjwt: Chain names another issuer")
+	}
+	return nil
 }
 
 // appendCopy writes the registered claims that a copy has for itself.
