@@ -20,6 +20,7 @@ import (
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
+	"github.com/hufu-id/hufu/roster"
 )
 
 func (a *app) issuerCmd() *cobra.Command {
@@ -94,8 +95,12 @@ left out; the rest are enrolled. Enrolling the same file again changes nothing.`
 				before := 0
 				report, err := s.Enrol(c.Context(), f, func(rows int) { add(rows - before); before = rows })
 				done()
+				var header *roster.RowError
+				if errors.As(err, &header) {
+					return hint(rowError(args[0], header), "nobody was enrolled; the first line names the columns: %s", strings.Join(roster.Columns(), ","))
+				}
 				if err != nil {
-					return err
+					return hint(err, "%d people were enrolled before it; the same command goes on from there", report.Enrolled+report.Updated)
 				}
 				return a.emitEnrolled(args[0], &report)
 			})
@@ -110,7 +115,7 @@ var errRejected = errors.New("rows were rejected")
 func (a *app) emitEnrolled(file string, r *issuer.Report) error {
 	err := a.emit(r, func(w io.Writer) {
 		for _, bad := range r.Rejected {
-			fmt.Fprintf(w, "%s:%s\n", file, strings.TrimPrefix(bad.Error(), "line "))
+			fmt.Fprintln(w, rowError(file, bad))
 		}
 		fmt.Fprintf(w, "%d enrolled, %d updated, %d unchanged, %d rejected\n", r.Enrolled, r.Updated, r.Unchanged, len(r.Rejected))
 	})
@@ -118,6 +123,14 @@ func (a *app) emitEnrolled(file string, r *issuer.Report) error {
 		return silentError{errRejected}
 	}
 	return err
+}
+
+// rowError says where in a file a row is bad, in the form that editors jump to.
+func rowError(file string, bad *roster.RowError) error {
+	if bad.Column == "" {
+		return fmt.Errorf("%s:%d: %s", file, bad.Line, bad.Reason)
+	}
+	return fmt.Errorf("%s:%d: %s: %s", file, bad.Line, bad.Column, bad.Reason)
 }
 
 func countLines(path string) (int, error) {

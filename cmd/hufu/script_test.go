@@ -107,7 +107,7 @@ func get(ctx context.Context, url string) (status int, body []byte, err error) {
 }
 
 // scriptJSON reads one value out of a JSON document, such as the last standard output, compares it or
-// keeps it in a variable. A path names members and places, joined by dots.
+// keeps it in a variable. A path names members and places, joined by dots; len is a list's length.
 //
 //	json FILE PATH WANT
 //	json FILE PATH > NAME
@@ -141,7 +141,7 @@ func dig(v any, path string) (string, error) {
 			v = next
 		case []any:
 			i, err := strconv.Atoi(step)
-			if step == "#" {
+			if step == "len" {
 				v = float64(len(node))
 				continue
 			}
