@@ -8,6 +8,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 )
@@ -31,6 +32,7 @@ type Token struct {
 	IssuedAt  time.Time     // iat, to the second
 	ExpiresAt time.Time     // exp, to the second; zero when the token does not say
 	TTL       time.Duration // ttl, to the second; zero when the token does not say
+	Chain     [][]byte      // x5c or x5chain, optional: the signer's certificates in DER, the leaf first
 	List      *List
 }
 
@@ -44,19 +46,27 @@ type tokenClaims struct {
 	TTL  int64  `json:"ttl,omitempty"`
 }
 
-// Sign writes the token as a JWT signed by the issuer. rand is read by ECDSA and SM2.
-func (t *Token) Sign(rand io.Reader, signer keys.Signer) (string, error) {
+// check refuses a token that could not be read again.
+func (t *Token) check() error {
 	switch {
 	case t.List == nil:
-		return "", errors.New("status: a token without a list")
+		return errors.New("status: a token without a list")
 	case !validURI(t.URI):
-		return "", fmt.Errorf("status: the list's address is not an absolute URI of at most %d bytes", MaxURILen)
+		return fmt.Errorf("status: the list's address is not an absolute URI of at most %d bytes", MaxURILen)
 	case t.IssuedAt.Unix() <= 0 || t.IssuedAt.Unix() > maxTime:
-		return "", errors.New("status: a token needs the time of its issuance")
+		return errors.New("status: a token needs the time of its issuance")
 	case !t.ExpiresAt.IsZero() && t.ExpiresAt.Unix() <= t.IssuedAt.Unix():
-		return "", errors.New("status: a token that expires before it is issued")
+		return errors.New("status: a token that expires before it is issued")
 	case t.TTL < 0 || t.TTL > 0 && t.TTL < time.Second:
-		return "", errors.New("status: a time to live is whole seconds, at least one")
+		return errors.New("status: a time to live is whole seconds, at least one")
+	}
+	return nil
+}
+
+// Sign writes the token as a JWT signed by the issuer. rand is read by ECDSA and SM2.
+func (t *Token) Sign(rand io.Reader, signer keys.Signer) (string, error) {
+	if err := t.check(); err != nil {
+		return "", err
 	}
 	claims := tokenClaims{Iat: t.IssuedAt.Unix(), Iss: t.Issuer, List: t.List, Sub: t.URI, TTL: int64(t.TTL / time.Second)}
 	if !t.ExpiresAt.IsZero() {
@@ -69,6 +79,9 @@ func (t *Token) Sign(rand io.Reader, signer keys.Signer) (string, error) {
 	header := jws.Header{"typ": Type}
 	if t.KeyID != "" {
 		header["kid"] = t.KeyID
+	}
+	if len(t.Chain) > 0 {
+		header["x5c"] = x5c.Header(t.Chain...)
 	}
 	return jws.Sign(rand, header, payload, signer)
 }
@@ -94,6 +107,21 @@ type Expect struct {
 	// Key finds the issuer's key that a token's kid ("" when absent) names, as of its issuance in
 	// unix seconds. A refusal it returns is passed on.
 	Key func(kid string, issuedAt int64) (keys.PublicKey, error)
+	// Chain does the same for a token that brings certificates; it verifies them. nil: certificates are
+	// not looked at and Key is asked.
+	Chain func(chain x5c.Chain, issuedAt int64) (keys.PublicKey, error)
+}
+
+// key finds the key that a token is to be signed with.
+func (want *Expect) key(t *Token) (keys.PublicKey, error) {
+	if len(t.Chain) == 0 || want.Chain == nil {
+		return want.Key(t.KeyID, t.IssuedAt.Unix())
+	}
+	chain, err := x5c.Parse(t.Chain)
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	return want.Chain(chain, t.IssuedAt.Unix())
 }
 
 // Verify checks a token against what is expected of it, in this order: size and form, type, URI,
@@ -109,7 +137,7 @@ func Verify(token string, want Expect) (*Token, error) {
 	if err := checkTimes(t, want); err != nil {
 		return nil, err
 	}
-	key, err := want.Key(t.KeyID, t.IssuedAt.Unix())
+	key, err := want.key(t)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +189,13 @@ func parse(token string) (*jws.Message, *Token, any, error) {
 		return nil, nil, nil, hufu.Refuse(RuleMalformed, "claims: %v", err)
 	}
 	t := &Token{KeyID: m.Header.Text("kid")}
+	if header, there := m.Header["x5c"]; there {
+		chain, err := x5c.ParseHeader(header)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		t.Chain = chain.DER()
+	}
 	if err := t.read(claims); err != nil {
 		return nil, nil, nil, err
 	}
