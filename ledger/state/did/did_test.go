@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -234,6 +235,36 @@ func TestKeyAt(t *testing.T) {
 		if hufu.RuleOf(err) != c.rule || !got.Equal(c.key) {
 			t.Errorf("%s at %d: %v, %v, want %v, %q", c.fragment, c.at, got, err, c.key, c.rule)
 		}
+	}
+	for _, c := range []struct {
+		suite   *keys.Suite
+		purpose uint8
+		at      int64
+		want    []keys.PublicKey
+	}{
+		{keys.P256, tx.PurposeAssertion, 1009, nil},
+		{keys.P256, tx.PurposeAssertion, 1010, []keys.PublicKey{k3}},
+		{keys.P256, tx.PurposeAuthentication, 1010, nil},
+		{keys.P256, tx.PurposeAssertion, 1035, nil},
+		{keys.P256, tx.PurposeAssertion, 1045, []keys.PublicKey{k4}}, // the other one's signatures fell later
+		{keys.Ed25519, tx.PurposeAssertion, 1015, []keys.PublicKey{w.secret(0).Public()}},
+		{keys.Ed25519, tx.PurposeAssertion, 1045, nil}, // fell
+		{keys.Ed25519, tx.PurposeAssertion, 1065, []keys.PublicKey{w.secret(2).Public()}},
+	} {
+		got, err := rec.KeysAt(c.suite, c.purpose, c.at)
+		if err != nil || !slices.EqualFunc(got, c.want, keys.PublicKey.Equal) {
+			t.Errorf("%s at %d: %v, %v, want %v", c.suite, c.at, got, err, c.want)
+		}
+	}
+	_, err := rec.KeysAt(keys.P256, tx.PurposeAssertion, 1070)
+	wantRule(t, err, did.RuleDeactivated)
+	authorities := did.Authorities(w.o, network)
+	if got, err := authorities(w.id.DID(network), time.Unix(1010, 0)); err != nil || !slices.EqualFunc(got, []keys.PublicKey{k3}, keys.PublicKey.Equal) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, stranger := range []hufu.DID{hufu.ID{9}.DID(network), w.id.DID("elsewhere"), "did:web:example.org"} {
+		_, err := authorities(stranger, time.Unix(1010, 0))
+		wantRule(t, err, did.RuleUnknown)
 	}
 	wantRule(t, w.apply(2, &tx.DIDDeactivate{}), did.RuleDeactivated)
 }

@@ -1,6 +1,8 @@
 package did
 
 import (
+	"time"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/state"
@@ -48,6 +50,56 @@ func (r *Record) KeyAt(fragment string, purpose uint8, at int64) (keys.PublicKey
 		return keys.PublicKey{}, hufu.Refuse(RuleKeyPurpose, "the key is for other purposes")
 	}
 	return keys.ParseMultikey(multikey)
+}
+
+// KeysAt lists the keys of a suite that held at a time for one purpose and whose signatures stand: the
+// control keys and then the others, the oldest first. It refuses times from deactivation on.
+func (r *Record) KeysAt(suite *keys.Suite, purpose uint8, at int64) ([]keys.PublicKey, error) {
+	if r.IsDeactivated() && at >= r.DeactivatedTime {
+		return nil, hufu.Refuse(RuleDeactivated, "the identifier was deactivated at height %d", r.Deactivated)
+	}
+	var out []keys.PublicKey
+	add := func(multikey []byte, purposes uint8, span *Span) error {
+		if !span.holds(at) || span.Fallen || purposes&purpose == 0 {
+			return nil
+		}
+		key, err := keys.ParseMultikey(multikey)
+		if err == nil && key.Suite() == suite {
+			out = append(out, key)
+		}
+		return err
+	}
+	for i := range r.Keys {
+		if err := add(r.Keys[i].Multikey, controlPurposes, &r.Keys[i].Span); err != nil {
+			return nil, err
+		}
+	}
+	for i := range r.Methods {
+		if err := add(r.Methods[i].Multikey, r.Methods[i].Purposes, &r.Methods[i].Span); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Authorities says which keys of an identifier can be those of a certification authority at a time: its
+// P-256 keys for assertions. It is what package x5c asks for. It refuses identifiers that are not of this
+// network or not on the ledger with [RuleUnknown].
+func Authorities(r state.Reader, network hufu.Network) func(hufu.DID, time.Time) ([]keys.PublicKey, error) {
+	return func(did hufu.DID, at time.Time) ([]keys.PublicKey, error) {
+		n, id, err := did.Parse()
+		if err != nil || n != network {
+			return nil, hufu.Refuse(RuleUnknown, "no identifier of this ledger")
+		}
+		rec, err := Get(r, id)
+		if err != nil {
+			return nil, err
+		}
+		if rec == nil {
+			return nil, hufu.Refuse(RuleUnknown, "no such identifier")
+		}
+		return rec.KeysAt(keys.P256, tx.PurposeAssertion, at.Unix())
+	}
 }
 
 // find looks for the method under fragment that held at a time, else for the last one of that name.
