@@ -29,7 +29,7 @@ func TestIssueUnderACertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf, err := x5c.MakeLeaf(rand.Reader, ca, authority, x5c.Leaf{
-		Key: signer.Public(), DID: did, Subject: subject, Use: x5c.DocumentSigner, NotBefore: at.Add(-time.Hour), NotAfter: at.AddDate(0, 6, 0),
+		Key: signer.Public(), DID: did, Subject: x5c.Subject{CommonName: "Agency signer", Country: "CN"}, Use: x5c.DocumentSigner, NotBefore: at.Add(-time.Hour), NotAfter: at.AddDate(0, 6, 0),
 	})
 	if err != nil {
 		t.Fatal(err)
