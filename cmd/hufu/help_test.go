@@ -70,36 +70,36 @@ func TestExamplesParse(t *testing.T) {
 	}
 }
 
-// shellWords takes an example apart: up to a redirection, with "..." and $(...) as one word each.
+// shellWords takes an example apart, up to a redirection or the end of the command, with "..." and $(...)
+// as one word each.
 func shellWords(line string) []string {
 	var out []string
 	depth, quoted, word := 0, false, ""
 	for _, r := range line + " " {
-		switch {
-		case r == '"':
+		switch r {
+		case '"':
 			quoted = !quoted
 			continue
-		case r == '(':
+		case '(':
 			depth++
-		case r == ')':
+		case ')':
 			depth--
 		}
 		if r != ' ' || quoted || depth > 0 {
 			word += string(r)
 			continue
 		}
-		if word == ">" || word == ";" {
-			break
+		end := strings.HasSuffix(word, ";")
+		if word = strings.TrimSuffix(word, ";"); word == ">" {
+			return out
 		}
 		if word != "" {
 			out = append(out, word)
 		}
-		word = ""
-	}
-	for i, w := range out {
-		if w == ">" || strings.HasSuffix(w, ";") {
-			return out[:i]
+		if end {
+			return out
 		}
+		word = ""
 	}
 	return out
 }
