@@ -13,10 +13,9 @@ import (
 // hexadecimal, base64 (both alphabets, any alignment), and the SHA-256 and SM3 digests in the same
 // forms. It keeps no account of what a found value is, only of which one it is.
 type Search struct {
-	forms   map[uint64][]form // by their first keyLen bytes
-	found   map[int]bool
-	values  int
-	skipped int
+	forms  map[uint64][]form // by their first keyLen bytes
+	found  map[int]bool
+	values int
 }
 
 type form struct {
@@ -37,9 +36,6 @@ func (s *Search) Add(value string) {
 	n := s.values
 	s.values++
 	digest256, digest3 := sha256.Sum256([]byte(value)), sm3.Sum([]byte(value))
-	if len(value) < keyLen {
-		s.skipped++
-	}
 	for _, raw := range []string{value, string(digest256[:]), string(digest3[:])} {
 		s.addForms(n, raw)
 	}
@@ -77,7 +73,7 @@ func key[T string | []byte](b T) uint64 {
 	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32
 }
 
-// In searches data.
+// In searches data. A value that is cut by the end of data is not found: records are searched whole.
 func (s *Search) In(data []byte) {
 	if len(data) < keyLen {
 		return
@@ -95,6 +91,9 @@ func (s *Search) In(data []byte) {
 
 // Found is how many of the values were found.
 func (s *Search) Found() int { return len(s.found) }
+
+// Has reports whether the value added as number n, from 0, was found.
+func (s *Search) Has(n int) bool { return s.found[n] }
 
 // Values is how many values are looked for.
 func (s *Search) Values() int { return s.values }

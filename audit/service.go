@@ -10,6 +10,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
@@ -81,7 +82,7 @@ func Replay(ctx context.Context, genesis []byte, t client.Transport, o Options) 
 		return nil, err
 	}
 	defer r.exec.Close()
-	last, err := r.latest(ctx, genesis, t, o.Until)
+	last, err := latest(ctx, t, o.Until)
 	if err == nil {
 		err = r.run(ctx, t, &o, last)
 	}
@@ -100,10 +101,11 @@ func Replay(ctx context.Context, genesis []byte, t client.Transport, o Options) 
 }
 
 type replay struct {
-	exec    *node.Executor
-	out     *Replayed
-	trusted proof.Trusted
-	rules   proof.Rules
+	exec       *node.Executor
+	out        *Replayed
+	trusted    proof.Trusted
+	rules      proof.Rules
+	validators map[[32]byte]int64 // power by key, as the rules make them
 }
 
 func begin(genesis []byte) (*replay, error) {
@@ -126,31 +128,43 @@ func begin(genesis []byte) (*replay, error) {
 		rules:   proof.Rules{Network: trust.Network, Period: trustingPeriod, Drift: client.DefaultDrift},
 	}
 	r.out.Report.Network = trust.Network
-	if _, err := r.exec.Genesis(doc, g.GenesisTime); err != nil {
+	vals, err := r.exec.Genesis(doc, g.GenesisTime)
+	if err != nil {
 		r.exec.Close()
 		return nil, err
 	}
+	r.appoint(vals)
 	return r, nil
 }
 
-// latest is the last height whose state a header signs.
-func (r *replay) latest(ctx context.Context, genesis []byte, t client.Transport, until hufu.Height) (hufu.Height, error) {
-	trust, err := client.ParseGenesis(genesis)
+// latest waits for until, or block 1 at least, and is the last height whose state a header signs. The
+// node is believed no more than that there is something to read: every header is verified.
+func latest(ctx context.Context, t client.Transport, until hufu.Height) (hufu.Height, error) {
+	least := max(until, 1)
+	data, err := encoding.Marshal(least)
 	if err != nil {
 		return 0, err
 	}
-	c, err := client.New(trust, t, client.Options{})
-	if err != nil {
-		return 0, err
+	for {
+		raw, err := t.Query(ctx, proof.PathAwait, data)
+		if err != nil {
+			return 0, fmt.Errorf("audit: the node's height: %w", err)
+		}
+		var height hufu.Height
+		if err := encoding.Unmarshal(raw, &height); err != nil {
+			return 0, fmt.Errorf("audit: the node's height: %w", err)
+		}
+		switch {
+		case height <= least:
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+		case until != 0:
+			return until, nil
+		default:
+			return height - 1, nil
+		}
 	}
-	head, err := c.Await(ctx, until)
-	if err = errors.Join(err, c.Close()); err != nil {
-		return 0, err
-	}
-	if until != 0 {
-		return until, nil
-	}
-	return head.Height, nil
 }
 
 func (r *replay) run(ctx context.Context, t client.Transport, o *Options, last hufu.Height) error {
@@ -179,6 +193,10 @@ func (r *replay) run(ctx context.Context, t client.Transport, o *Options, last h
 		if err := r.exec.Commit(outcome); err != nil {
 			return err
 		}
+		r.appoint(outcome.Validators)
+		if hash := r.announced(); !bytes.Equal(hash[:], header.NextValidatorsHash) {
+			return &Divergence{h, "the validators after the block are not those that the members decided on"}
+		}
 		root := outcome.Root()
 		if !bytes.Equal(root[:], header.AppHash) {
 			return &Divergence{h, fmt.Sprintf("the state after the block is %s, the ledger says %x", root, header.AppHash)}
@@ -206,8 +224,35 @@ func (r *replay) header(ctx context.Context, t client.Transport, height hufu.Hei
 	if err := r.rules.VerifyAdjacent(&r.trusted, b, now); err != nil {
 		return nil, &Divergence{height, "the header: " + err.Error()}
 	}
+	// Of two blocks of one height that the validators signed, only one can be the one before this.
+	if height > 1 && !bytes.Equal(b.Header.LastBlockID.Hash, r.trusted.Hash[:]) {
+		return nil, &Divergence{height, "the header: it does not follow the block before it"}
+	}
 	r.trusted = b.Trust()
 	return &b.Header, nil
+}
+
+// appoint applies what a block changes of the validators.
+func (r *replay) appoint(updates []machine.ValidatorUpdate) {
+	if r.validators == nil {
+		r.validators = map[[32]byte]int64{}
+	}
+	for _, u := range updates {
+		if u.Power == 0 {
+			delete(r.validators, [32]byte(u.PubKey))
+		} else {
+			r.validators[[32]byte(u.PubKey)] = int64(u.Power)
+		}
+	}
+}
+
+// announced is the hash of the validators that the next header but one is signed by.
+func (r *replay) announced() hufu.Digest {
+	set := make([]proof.Validator, 0, len(r.validators))
+	for key, power := range r.validators {
+		set = append(set, proof.Validator{Key: key, Power: power})
+	}
+	return proof.NewValidatorSet(set).Hash()
 }
 
 func (r *replay) block(ctx context.Context, t client.Transport, header *proof.Header, o *Options) (*node.Outcome, error) {
