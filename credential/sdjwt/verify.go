@@ -3,10 +3,12 @@ package sdjwt
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
+	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/keys"
 )
 
@@ -30,6 +32,11 @@ type VerifyParams struct {
 	// say when it was issued). kid is "" when the credential names no key. A refusal it returns is
 	// Verify's. alg is a hint; the key found decides.
 	ResolveKey func(iss, kid, alg string, iat int64) (keys.PublicKey, error)
+
+	// Authorities are the keys of an identifier at a time, see [x5c.VerifyParams]. It is asked in place of
+	// ResolveKey about a credential that has certificates (x5c) and no kid: the issuer is then the
+	// identifier under which its chain verifies. nil: such a credential is refused.
+	Authorities func(did hufu.DID, at time.Time) ([]keys.PublicKey, error)
 }
 
 // Verified is what a presentation proves: the issuer said it, and with KeyBound the holder of
@@ -46,7 +53,7 @@ type Verified struct {
 }
 
 // Verify checks a presentation and returns what it proves. It refuses with the rules of this package
-// and with those of ResolveKey. Any other error says nothing about the presentation: a mistake in
+// and of package x5c, and with those of ResolveKey and Authorities. Any other error says nothing about the presentation: a mistake in
 // params, or ResolveKey could not look. What is left to the caller: accreditation, status, contract.
 func Verify(presentation string, params VerifyParams) (*Verified, error) {
 	s, err := parse(presentation)
@@ -96,7 +103,11 @@ func (s *sdJWT) verify(params VerifyParams) (*Verified, error) {
 	if err := s.verifyKeyBinding(v, &params); err != nil {
 		return nil, err
 	}
-	if err := s.verifyIssuer(&c, params.ResolveKey); err != nil {
+	verify := s.verifyIssuer
+	if chain := s.jwt.Header["x5c"]; chain != nil && c.KeyID == "" {
+		verify = s.verifyCertified
+	}
+	if err := verify(&c, &params); err != nil {
 		return nil, err
 	}
 	return v, nil
@@ -222,8 +233,45 @@ func (s *sdJWT) checkFreshness(v *Verified, params *VerifyParams) error {
 	return nil
 }
 
-func (s *sdJWT) verifyIssuer(c *Content, resolve func(iss, kid, alg string, iat int64) (keys.PublicKey, error)) error {
-	key, err := resolve(c.Issuer, c.KeyID, c.Alg, c.iat)
+// verifyCertified checks the issuer's signature with the key of the certificate that the credential
+// brings. Certificate and authority have to hold when it was issued, and the chain when it is shown.
+func (s *sdJWT) verifyCertified(c *Content, params *VerifyParams) error {
+	if params.Authorities == nil {
+		return hufu.Refuse(RuleIssuerKey, "certificates are not accepted here")
+	}
+	chain, err := x5c.ParseHeader(s.jwt.Header["x5c"])
+	if err != nil {
+		return err
+	}
+	leaf := chain.Leaf()
+	switch {
+	case string(leaf.DID) != c.Issuer || leaf.DID == "":
+		return hufu.Refuse(RuleIssuerKey, "the certificate is another issuer's")
+	case c.iat == 0 || c.IssuedAt.Before(leaf.NotBefore) || c.IssuedAt.After(leaf.NotAfter):
+		return hufu.Refuse(RuleIssuerKey, "issued when the certificate did not hold")
+	}
+	certified, err := chain.Verify(x5c.VerifyParams{
+		Now: params.Now, ClockSkew: params.ClockSkew, Use: x5c.CredentialSigner,
+		Authorities: func(did hufu.DID, at time.Time) ([]keys.PublicKey, error) {
+			made, err := params.Authorities(did, at)
+			if err != nil {
+				return nil, err
+			}
+			then, err := params.Authorities(did, c.IssuedAt)
+			return slices.DeleteFunc(slices.Clone(made), func(k keys.PublicKey) bool { return !slices.ContainsFunc(then, k.Equal) }), err
+		},
+	})
+	if err != nil {
+		if hufu.RuleOf(err) != "" {
+			return err
+		}
+		return fmt.Errorf("sdjwt: issuer's authority: %w", err)
+	}
+	return verifyJWS(s.jwt, certified.Key, RuleSignature)
+}
+
+func (s *sdJWT) verifyIssuer(c *Content, params *VerifyParams) error {
+	key, err := params.ResolveKey(c.Issuer, c.KeyID, c.Alg, c.iat)
 	if err != nil {
 		if hufu.RuleOf(err) != "" {
 			return err

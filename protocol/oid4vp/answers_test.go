@@ -229,7 +229,13 @@ func TestConsent(t *testing.T) {
 		"more than asked":           {asked[:1], map[string]oid4vp.Consent{"two": consent("sha-256", a, b)}, oid4vp.RuleTransaction},
 		"nobody":                    {asked, nil, oid4vp.RuleTransaction},
 	} {
-		t.Run(name, func(t *testing.T) { wantRule(t, oid4vp.CheckConsent(c.asked, c.given), c.want) })
+		t.Run(name, func(t *testing.T) {
+			var refs []oid4vp.TransactionRef
+			for _, t := range c.asked {
+				refs = append(refs, t.Ref())
+			}
+			wantRule(t, oid4vp.CheckConsent(refs, c.given), c.want)
+		})
 	}
 }
 

@@ -12,10 +12,11 @@ import (
 	"github.com/hufu-id/hufu/protocol/jwe"
 )
 
-// Limits of a response. A presentation of the largest credential type published so far has 6 KiB.
+// Limits of a response. A presentation of the largest credential type published so far has 6 KiB; an
+// mdoc with a portrait may have the 192 KiB that package mdoc reads, in base64url.
 const (
-	MaxVPToken       = 256 << 10 // bytes of the vp_token parameter
-	MaxPresentation  = 64 << 10  // bytes of one presentation
+	MaxVPToken       = 512 << 10 // bytes of the vp_token parameter
+	MaxPresentation  = 264 << 10 // bytes of one presentation
 	MaxPresentations = 16        // in one response
 
 	// MaxEncrypted bounds an encrypted response: base64url of a vp_token, its header and what is around it.

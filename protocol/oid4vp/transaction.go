@@ -105,6 +105,19 @@ func (t Transaction) Hash() string {
 	return jws.EncodeBase64(sum[:])
 }
 
+// TransactionRef is what is needed of a transaction to check consent to it; it says nothing about what
+// was consented to.
+type TransactionRef struct {
+	Hash        string   `json:"hash"`
+	Credentials []string `json:"credential_ids"`
+	Alg         string   `json:"alg,omitempty"` // transaction_data_hashes_alg that the consent has to repeat
+}
+
+// Ref is what is needed of t to check consent.
+func (t Transaction) Ref() TransactionRef {
+	return TransactionRef{Hash: t.Hash(), Credentials: t.Credentials, Alg: t.HashAlg()}
+}
+
 // HashAlg is transaction_data_hashes_alg of a key binding that consents to t: "" unless t names one.
 func (t Transaction) HashAlg() string {
 	if t.HashAlgs == nil {
@@ -122,13 +135,12 @@ type Consent struct {
 // CheckConsent checks that every transaction was consented to with one of the credentials it names, and
 // that nothing else was. given holds the key bindings by the id of the credential query. It refuses with
 // [RuleTransaction].
-func CheckConsent(asked []Transaction, given map[string]Consent) error {
+func CheckConsent(asked []TransactionRef, given map[string]Consent) error {
 	for i := range asked {
 		t := &asked[i]
-		hash := t.Hash()
 		found := slices.ContainsFunc(t.Credentials, func(id string) bool {
 			c, ok := given[id]
-			return ok && slices.Contains(c.Hashes, hash) && (c.Alg == HashSHA256 || c.Alg == "" && t.HashAlgs == nil)
+			return ok && slices.Contains(c.Hashes, t.Hash) && (c.Alg == HashSHA256 || c.Alg == t.Alg)
 		})
 		if !found {
 			return hufu.Refuse(RuleTransaction, "transaction %d was not consented to", i+1)
@@ -136,7 +148,7 @@ func CheckConsent(asked []Transaction, given map[string]Consent) error {
 	}
 	for id, c := range given {
 		for _, hash := range c.Hashes {
-			if !slices.ContainsFunc(asked, func(t Transaction) bool { return t.Hash() == hash && slices.Contains(t.Credentials, id) }) {
+			if !slices.ContainsFunc(asked, func(t TransactionRef) bool { return t.Hash == hash && slices.Contains(t.Credentials, id) }) {
 				return hufu.Refuse(RuleTransaction, "a presentation consents to what was not asked")
 			}
 		}

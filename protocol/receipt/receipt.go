@@ -10,6 +10,7 @@ import (
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/protocol/oid4vp"
 )
 
 // Type is the "typ" of a receipt's JWS header.
@@ -43,6 +44,18 @@ type Receipt struct {
 	Until      time.Time       // until when an allowed entry lasts; zero when denied
 	Nonce      string          // of the request that was answered
 	Commitment hufu.Digest     // see [Commit]
+	Asked      *Asked          // how it was asked for; nil: in the default way
+}
+
+// Asked is how an answer was asked for, as far as presentations are bound to it, so that a decision can
+// be made again. The default way is with the gate's DID as client identifier, for dc+sd-jwt, and nothing
+// to consent to.
+type Asked struct {
+	Audience     string                  `json:"aud,omitempty"`          // client identifier or, with the prefix origin:, an origin; "": that of the gate's DID
+	Format       string                  `json:"format,omitempty"`       // "": dc+sd-jwt
+	ResponseURI  string                  `json:"response_uri,omitempty"` // of an mdoc's session transcript, like the next
+	Thumbprint   string                  `json:"jkt,omitempty"`          // of the key that the answer was encrypted to, in base64url
+	Transactions []oid4vp.TransactionRef `json:"transactions,omitempty"`
 }
 
 // Commit is the commitment to what was presented: SHA-256(nonce ‖ SHA-256(p₁) ‖ SHA-256(p₂) …) with the
@@ -75,13 +88,14 @@ type payload struct {
 	Rule       hufu.Rule        `json:"rule,omitempty"`
 	Reason     string           `json:"reason,omitempty"`
 	Commitment hufu.Digest      `json:"commitment"`
+	Asked      *Asked           `json:"asked,omitempty"`
 }
 
 // Make signs r as a JWS whose kid is keyID, a DID URL of the gate.
 func Make(rand io.Reader, signer keys.Signer, keyID string, r *Receipt) (string, error) {
 	p := payload{
 		Issuer: r.Gate, IssuedAt: r.Time.Unix(), Nonce: r.Nonce, Decision: r.Decision, Policies: r.Policies,
-		Rule: r.Rule, Reason: r.Reason, Commitment: r.Commitment,
+		Rule: r.Rule, Reason: r.Reason, Commitment: r.Commitment, Asked: r.Asked,
 	}
 	if !r.Until.IsZero() {
 		p.Expires = r.Until.Unix()
@@ -135,7 +149,7 @@ func (p *payload) receipt() (Receipt, error) {
 	r := Receipt{
 		Gate: p.Issuer, Decision: p.Decision, Policies: p.Policies, Rule: p.Rule, Reason: p.Reason,
 		Time: time.Unix(p.IssuedAt, 0).UTC(), Nonce: p.Nonce, Commitment: p.Commitment,
-		Staleness: time.Duration(p.Staleness) * time.Second,
+		Staleness: time.Duration(p.Staleness) * time.Second, Asked: p.Asked,
 	}
 	switch {
 	case p.IssuedAt <= 0 || p.Expires < 0 || p.Staleness < 0 || p.StateTime < 0:

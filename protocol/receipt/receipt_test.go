@@ -15,6 +15,7 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/protocol/oid4vp"
 	"github.com/hufu-id/hufu/protocol/receipt"
 )
 
@@ -62,7 +63,12 @@ func wantRule(t *testing.T, err error, rule hufu.Rule) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for _, want := range []*receipt.Receipt{allowed(), refused()} {
+	asked := allowed()
+	asked.Asked = &receipt.Asked{
+		Audience: "origin:https://shop.example", Format: "mso_mdoc", ResponseURI: "https://gate.example/", Thumbprint: "AAAA",
+		Transactions: []oid4vp.TransactionRef{{Hash: "h", Credentials: []string{"person"}, Alg: "sha-256"}},
+	}
+	for _, want := range []*receipt.Receipt{allowed(), refused(), asked} {
 		token, err := receipt.Make(seeded(2), key(t, 1), gateDID.URL("gate"), want)
 		if err != nil {
 			t.Fatal(err)
