@@ -1,0 +1,75 @@
+package node
+
+import (
+	"context"
+	"testing"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/store"
+)
+
+// App is the ABCI application without an engine, for tests that play the engine's part.
+type App struct{ *app }
+
+// NewApp is the application on a store, at genesis when the store is empty.
+func NewApp(t *testing.T, genesis []byte, st store.Store) *App {
+	t.Helper()
+	g, err := parseGenesis(genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{}
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	a, err := newApp(hufu.Network(g.ChainID), st, cfg.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.close)
+	req := &abci.RequestInitChain{Time: g.GenesisTime, ChainId: g.ChainID, AppStateBytes: g.AppState}
+	for _, v := range g.Validators {
+		req.Validators = append(req.Validators, abci.Ed25519ValidatorUpdate(v.PubKey.Bytes(), v.Power))
+	}
+	if _, err := a.InitChain(context.Background(), req); err != nil {
+		t.Fatal(err)
+	}
+	return &App{a}
+}
+
+// Verified is how many signatures the node has verified, ever.
+func (a *App) Verified() uint64 { return a.exec.verify.verified.Load() }
+
+// Waiting is how many transactions wait for a block.
+func (a *App) Waiting() int {
+	a.pending.mu.Lock()
+	defer a.pending.mu.Unlock()
+	return len(a.pending.ids)
+}
+
+// FillPending makes the queue as long as it may be, in bytes, until the function it returns is called.
+func (a *App) FillPending() (undo func()) {
+	add := func(n int) {
+		a.pending.mu.Lock()
+		defer a.pending.mu.Unlock()
+		a.pending.bytes += n
+	}
+	add(maxPendingBytes)
+	return func() { add(-maxPendingBytes) }
+}
+
+// FillVerifier makes as many signatures wait as may, until the function it returns is called.
+func (a *App) FillVerifier() (undo func()) {
+	add := func(n int) {
+		a.exec.verify.mu.Lock()
+		defer a.exec.verify.mu.Unlock()
+		a.exec.verify.queued += n
+	}
+	add(maxQueued)
+	return func() { add(-maxQueued) }
+}
+
+// StateDir is where a home keeps the ledger's state.
+const StateDir = stateDir
