@@ -33,6 +33,9 @@ func hintFor(err error) string {
 	}{
 		{home.ErrNoHome, "make one with: hufu up --home DIR, or name another with --home"},
 		{home.ErrExists, "use it as it is, or name another directory with --home"},
+		{home.ErrLeftover, "another process is making one, or was cut off: then remove what is there, or name another directory with --home"},
+		{home.ErrDiskFull, "make room, then try again; nothing was changed"},
+		{home.ErrReadOnly, "give this user the right to write there"},
 		{home.ErrNotRunning, "start it with: hufu up --home DIR, or name a node with --node URL"},
 		{home.ErrNoIdentity, "make it with: hufu did create NAME"},
 		{keystore.ErrWrongPassphrase, "nothing was changed; try again with the passphrase the home was made with"},

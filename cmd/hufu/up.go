@@ -81,19 +81,20 @@ func (a *app) openOrFound(network hufu.Network, named bool) (*home.Home, error) 
 	if err != nil {
 		return nil, err
 	}
-	h, err := home.Create(a.home, u, network)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := h.Found(rand.Reader, home.DefaultParams(), home.Founder{Identity: founderName, Name: "Founding member", Power: 10})
-	if err != nil {
-		return nil, err
-	}
-	genesis, err := node.NewGenesis(doc, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	return h, h.SetGenesis(genesis)
+	return home.CreateWith(a.home, u, network, func(h *home.Home) error {
+		if err := node.CheckRoom(a.home); err != nil {
+			return err // before there is a home whose node cannot start
+		}
+		doc, err := h.Found(rand.Reader, home.DefaultParams(), home.Founder{Identity: founderName, Name: "Founding member", Power: 10})
+		if err != nil {
+			return err
+		}
+		genesis, err := node.NewGenesis(doc, time.Now())
+		if err != nil {
+			return err
+		}
+		return h.SetGenesis(genesis)
+	})
 }
 
 func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
@@ -104,11 +105,6 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
 		return err
 	}
-	listener, err := server.Listen(ctx, o.listen)
-	if err != nil {
-		return err
-	}
-	defer listener.Close() // again, when serving has closed it
 	validator, p2p, err := h.NodeSigners()
 	if err != nil {
 		return err
@@ -120,6 +116,12 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
+	// After the node, which holds the home's lock: of two processes for one home, the second is told so.
+	listener, err := server.Listen(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // again, when serving has closed it
 	c, err := dial(n.URL(), genesis)
 	if err != nil {
 		return err

@@ -172,7 +172,7 @@ func (a *Actor) ensureKey(name string, suite *keys.Suite) (keys.PublicKey, error
 		k, err = a.home.keys.Generate(rand.Reader, name, suite)
 	}
 	if err != nil {
-		return keys.PublicKey{}, err
+		return keys.PublicKey{}, diskError(err)
 	}
 	return k.Public(), nil
 }

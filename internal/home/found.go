@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/hufu-id/hufu/keys"
@@ -78,7 +79,8 @@ func (h *Home) PeopleKey(rand io.Reader) ([32]byte, error) {
 	if k, err := h.keys.DataKey(peopleKey); err == nil {
 		return k, nil
 	}
-	return h.keys.GenerateDataKey(rand, peopleKey)
+	k, err := h.keys.GenerateDataKey(rand, peopleKey)
+	return k, diskError(err)
 }
 
 // Fragments of the verification methods by which a home's roles sign, alone or followed by a hyphen and
@@ -113,11 +115,14 @@ func (h *Home) Methods(name, role string) []string {
 
 // SetGenesis keeps the network's genesis, which clients trust. It refuses to replace another one.
 func (h *Home) SetGenesis(genesis []byte) error {
-	if old, err := h.Genesis(); err == nil {
-		if !bytes.Equal(old, genesis) {
-			return errors.New("home: it has another genesis already")
-		}
+	old, err := h.Genesis()
+	switch {
+	case err == nil && bytes.Equal(old, genesis):
 		return nil
+	case err == nil:
+		return errors.New("home: it has another genesis already")
+	case !errors.Is(err, os.ErrNotExist):
+		return err
 	}
 	return writeFile(h.Path(GenesisFile), genesis)
 }

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys/keystore"
@@ -24,9 +27,25 @@ const (
 
 // Errors that callers act on.
 var (
-	ErrNoHome = errors.New("home: there is no home in this directory")
-	ErrExists = errors.New("home: there is a home in this directory already")
+	ErrNoHome   = errors.New("home: there is no home in this directory")
+	ErrExists   = errors.New("home: there is a home in this directory already")
+	ErrLeftover = errors.New("home: there is a key store here, and no home around it")
+	ErrDiskFull = errors.New("home: not enough free disk space")
+	ErrReadOnly = errors.New("home: the directory cannot be written")
 )
+
+// diskError gives the system's errors about disks the names of this package.
+func diskError(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrDiskFull), errors.Is(err, ErrReadOnly):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	return err
+}
 
 // Home is an opened home. It is not safe for concurrent changes.
 type Home struct {
@@ -42,30 +61,68 @@ type settings struct {
 
 // Create makes a home for network in dir, which must not hold one, with an empty key store.
 func Create(dir string, u keystore.Unlock, network hufu.Network) (*Home, error) {
+	return CreateWith(dir, u, network, func(*Home) error { return nil })
+}
+
+// CreateWith makes a home and has fill put into it what it needs to be of use, such as identities and a
+// genesis. On an error, fill's too, the directory is as it was. A creation that was cut off leaves no
+// home, but the keys it made: the next one ends with [ErrLeftover].
+func CreateWith(dir string, u keystore.Unlock, network hufu.Network, fill func(*Home) error) (h *Home, err error) {
 	if !network.Valid() {
 		return nil, fmt.Errorf("home: a network's name has 1 to %d characters of a-z, 0-9 and -", hufu.MaxNetworkLen)
 	}
 	if Exists(dir) {
 		return nil, fmt.Errorf("%w: %s", ErrExists, dir)
 	}
+	_, err = os.Stat(dir)
+	made := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, diskError(fmt.Errorf("home: %w", err))
+	}
+	before, err := os.ReadDir(dir)
+	if err != nil {
 		return nil, fmt.Errorf("home: %w", err)
 	}
 	store, err := keystore.Create(filepath.Join(dir, keysFile), u)
+	if errors.Is(err, keystore.ErrExists) {
+		// Which may be another process's that makes a home here just now: hands off.
+		return nil, fmt.Errorf("%w: %s in %s", ErrLeftover, keysFile, dir)
+	}
+	defer func() {
+		if err != nil {
+			h, err = nil, errors.Join(diskError(err), undo(dir, made, before))
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	h := &Home{dir: dir, settings: settings{Network: network}, keys: store, book: map[string]entry{}}
+	h = &Home{dir: dir, settings: settings{Network: network}, keys: store, book: map[string]entry{}}
+	if err := fill(h); err != nil {
+		return nil, err
+	}
 	raw, err := json.MarshalIndent(h.settings, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	// The settings come last: a directory without them is no home, so a creation that was cut off can
-	// be told from one that was not.
-	if err := writeFile(filepath.Join(dir, settingsFile), append(raw, '\n')); err != nil {
-		return nil, errors.Join(err, os.Remove(filepath.Join(dir, keysFile)))
+	// The settings come last: a directory without them is no home.
+	return h, writeFile(filepath.Join(dir, settingsFile), append(raw, '\n'))
+}
+
+// undo removes what a creation made in dir, and dir itself if it made that.
+func undo(dir string, made bool, before []os.DirEntry) error {
+	var errs []error
+	for _, name := range []string{settingsFile, GenesisFile, bookFile, bookFile + lockSuffix, keysFile, keysFile + lockSuffix} {
+		if slices.ContainsFunc(before, func(e os.DirEntry) bool { return e.Name() == name }) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("home: %w", err))
+		}
 	}
-	return h, nil
+	if made {
+		errs = append(errs, os.Remove(dir))
+	}
+	return errors.Join(errs...)
 }
 
 // Exists reports whether dir holds a home.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -106,17 +107,26 @@ func (h *Home) NewIdentity(rand io.Reader, name string, control *keys.Suite, met
 		return e.DID, e.Inception, nil // the name was given in the meantime
 	}
 	if err := h.keys.Put(fresh); err != nil {
-		return "", nil, err
+		if errors.Is(err, keystore.ErrExists) {
+			err = fmt.Errorf("home: keys of the name %q are here, and no identifier is written down for them; take another name: %w", name, err)
+		}
+		return "", nil, diskError(err)
 	}
 	e := entry{DID: id.DID(h.Network()), Inception: inception}
-	return e.DID, inception, h.saveBook(name, e)
+	if err := h.saveBook(name, e); err != nil {
+		for keyName := range fresh { // which nobody has seen
+			err = errors.Join(err, h.keys.Remove(keyName))
+		}
+		return "", nil, err
+	}
+	return e.DID, inception, nil
 }
 
 // lockBook waits until no other process changes the book. Closing the file gives the lock back.
 func (h *Home) lockBook() (release func() error, err error) {
-	f, err := os.OpenFile(h.Path(bookFile+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(h.Path(bookFile+lockSuffix), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("home: %w", err)
+		return nil, diskError(fmt.Errorf("home: %w", err))
 	}
 	for {
 		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
@@ -169,7 +179,10 @@ type entry struct {
 	Inception *tx.DIDCreate `json:"inception"`
 }
 
-const bookFile = "identities.json"
+const (
+	bookFile   = "identities.json"
+	lockSuffix = ".lock"
+)
 
 func (h *Home) loadBook() error {
 	raw, err := os.ReadFile(filepath.Join(h.dir, bookFile))
@@ -180,31 +193,36 @@ func (h *Home) loadBook() error {
 	if err != nil {
 		return fmt.Errorf("home: %w", err)
 	}
-	h.book = map[string]entry{}
-	if err := json.Unmarshal(raw, &h.book); err != nil {
+	book := map[string]entry{}
+	if err := json.Unmarshal(raw, &book); err != nil {
 		return fmt.Errorf("home: %s does not read: %w", bookFile, err)
 	}
+	for name, e := range book {
+		if e.DID == "" || e.Inception == nil {
+			return fmt.Errorf("home: %s does not read: %q has no identifier or no inception", bookFile, name)
+		}
+	}
+	h.book = book
 	return nil
 }
 
 func (h *Home) saveBook(name string, e entry) error {
 	h.book[name] = e
 	raw, err := json.MarshalIndent(h.book, "", "  ")
+	if err == nil {
+		err = writeFile(filepath.Join(h.dir, bookFile), append(raw, '\n'))
+	}
 	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(h.dir, bookFile), append(raw, '\n')); err != nil {
 		delete(h.book, name)
-		return err
 	}
-	return nil
+	return err
 }
 
 // writeFile replaces a file as a whole or leaves it as it was.
 func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
-		return fmt.Errorf("home: %w", err)
+		return diskError(fmt.Errorf("home: %w", err))
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone already when all went well
 	_, err = f.Write(data)
@@ -213,7 +231,7 @@ func writeFile(path string, data []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("home: %w", err)
+		return diskError(fmt.Errorf("home: %w", err))
 	}
 	return nil
 }

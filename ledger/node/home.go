@@ -29,14 +29,22 @@ func openHome(dir string, reserve uint64) (*home, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %s", ErrLocked, dir), f.Close())
 	}
 	h := &home{dir: dir, lock: f}
+	if err := checkRoom(dir, reserve); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+// CheckRoom tells before a home is made whether a node with the default Reserve could run in dir. The
+// error wraps [ErrDiskFull].
+func CheckRoom(dir string) error { return checkRoom(dir, defaultReserve) }
+
+func checkRoom(dir string, reserve uint64) error {
 	free, err := freeSpace(dir)
 	if err == nil && free < reserve {
 		err = fmt.Errorf("%w: %d MiB are free in %s and %d MiB are wanted", ErrDiskFull, free>>20, dir, reserve>>20)
 	}
-	if err != nil {
-		return nil, errors.Join(err, h.close())
-	}
-	return h, nil
+	return err
 }
 
 func (h *home) path(elem ...string) string {
