@@ -217,6 +217,27 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
+// An authority that was ended signs no more, whatever its certificates' dates.
+func TestAuthorityEnded(t *testing.T) {
+	s := newScene(t)
+	presentation := s.present(s.issue(s.params()), "name")
+	ended := func(at time.Time) mdoc.VerifyParams {
+		p := s.verifyParams()
+		all := p.Authorities
+		p.Authorities = func(did hufu.DID, when time.Time) ([]keys.PublicKey, error) {
+			if !when.Before(at) {
+				return nil, nil
+			}
+			return all(did, when)
+		}
+		return p
+	}
+	_, err := mdoc.Verify(presentation, ended(now))
+	wantRule(t, err, "")
+	_, err = mdoc.Verify(presentation, ended(now.Add(-2*time.Hour)))
+	wantRule(t, err, x5c.RuleAnchor)
+}
+
 func TestVerifyFailsClosed(t *testing.T) {
 	s := newScene(t)
 	c := s.issue(s.params())

@@ -2,6 +2,7 @@ package mdoc
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -179,7 +180,7 @@ func (d *issued) verifyIssuer(p *VerifyParams) (*Verified, error) {
 		}
 	} else {
 		certified, err := d.chain.Verify(x5c.VerifyParams{
-			Now: p.Now, ClockSkew: p.ClockSkew, Use: x5c.DocumentSigner, Authorities: p.Authorities,
+			Now: p.Now, ClockSkew: p.ClockSkew, Use: x5c.DocumentSigner, Authorities: d.heldThroughout(p.Authorities),
 		})
 		if err != nil {
 			return nil, err
@@ -193,4 +194,17 @@ func (d *issued) verifyIssuer(p *VerifyParams) (*Verified, error) {
 		return nil, refuseAs(RuleSignature, "issuerAuth", err)
 	}
 	return v, nil
+}
+
+// heldThroughout looks for authorities' keys that held both when the certificate was made and when the
+// document was signed: whoever ended an authority is not bound by what its certificates sign later.
+func (d *issued) heldThroughout(authorities func(hufu.DID, time.Time) ([]keys.PublicKey, error)) func(hufu.DID, time.Time) ([]keys.PublicKey, error) {
+	return func(did hufu.DID, at time.Time) ([]keys.PublicKey, error) {
+		made, err := authorities(did, at)
+		if err != nil {
+			return nil, err
+		}
+		then, err := authorities(did, d.Signed)
+		return slices.DeleteFunc(slices.Clone(made), func(k keys.PublicKey) bool { return !slices.ContainsFunc(then, k.Equal) }), err
+	}
 }

@@ -28,7 +28,7 @@ func TestVerifyCertified(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf, err := x5c.MakeLeaf(rand.Reader, ca, authority, x5c.Leaf{
-		Key: s.issuer.Public(), DID: did, Subject: subject, Use: x5c.CredentialSigner,
+		Key: s.issuer.Public(), DID: did, Subject: x5c.Subject{CommonName: "Agency signer", Country: "CN"}, Use: x5c.CredentialSigner,
 		NotBefore: s.now.AddDate(0, -1, 0), NotAfter: s.now.AddDate(0, 0, 20),
 	})
 	if err != nil {

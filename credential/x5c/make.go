@@ -106,6 +106,9 @@ func MakeLeaf(rand io.Reader, authority []byte, signer keys.Signer, leaf Leaf) (
 			return nil, fmt.Errorf("x5c: %q is no DNS name in lower case", name)
 		}
 	}
+	if t.Subject.String() == ca.Subject.String() {
+		return nil, errors.New("x5c: a leaf has another name than its authority, or it would seem to be signed by itself")
+	}
 	t.DNSNames = leaf.DNS
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	if o := leaf.Use.oid(); o != nil {

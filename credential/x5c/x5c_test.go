@@ -489,7 +489,10 @@ func TestMakeRefusals(t *testing.T) {
 	a := newAuthority(t)
 	key := newKey(t, keys.P256).Public()
 	for name, change := range map[string]func(*x5c.Leaf){
-		"no identifier":        func(l *x5c.Leaf) { l.DID = "" },
+		"no identifier": func(l *x5c.Leaf) { l.DID = "" },
+		"the authority's name": func(l *x5c.Leaf) {
+			l.Subject = x5c.Subject{CommonName: "Agency CA", Organization: "Agency", Country: "CN"}
+		},
 		"no name":              func(l *x5c.Leaf) { l.Subject.CommonName = "" },
 		"long name":            func(l *x5c.Leaf) { l.Subject.Organization = strings.Repeat("x", 65) },
 		"no country":           func(l *x5c.Leaf) { l.Subject.Country = "cn" },
