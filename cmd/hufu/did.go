@@ -140,7 +140,7 @@ func (a *app) didShowCmd() *cobra.Command {
 				}
 				var result didres.Result
 				if err := l.Read(c.Context(), func(v client.View) (err error) {
-					result, err = didres.Resolve(v, v.Network(), v.AsOf(), string(d))
+					result, err = didres.Resolve(v, v.Network(), v.AsOf(), string(d), didres.Options{})
 					return err
 				}); err != nil {
 					return err
@@ -156,6 +156,10 @@ func (a *app) didShowCmd() *cobra.Command {
 }
 
 func printDocument(w io.Writer, r *didres.Result) {
+	if r.DocumentMetadata.Deactivated {
+		fmt.Fprintf(w, "deactivated %s; proven at height %d\n", r.DocumentMetadata.Updated, r.ResolutionMetadata.Ledger.Height)
+		return
+	}
 	raw, err := json.MarshalIndent(r.Document, "", "  ")
 	if err != nil {
 		return

@@ -1,35 +1,10 @@
 package did
 
 import (
-	"strconv"
-	"time"
-
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
-
-// Resolution is the answer of DID Resolution 1.0 §4.
-type Resolution struct {
-	Context  string             `json:"@context"`
-	Document *Document          `json:"didDocument"`
-	Resolved ResolutionMetadata `json:"didResolutionMetadata"`
-	Metadata DocumentMetadata   `json:"didDocumentMetadata"`
-}
-
-// ResolutionMetadata is about the resolution itself (DID Resolution 1.0 §4.2).
-type ResolutionMetadata struct {
-	ContentType string `json:"contentType,omitempty"`
-	Error       string `json:"error,omitempty"`
-}
-
-// DocumentMetadata is about the document (DID Resolution 1.0 §4.3). Times are RFC 3339, UTC.
-type DocumentMetadata struct {
-	Created     string `json:"created,omitempty"`
-	Updated     string `json:"updated,omitempty"`
-	Deactivated bool   `json:"deactivated,omitempty"`
-	VersionID   string `json:"versionId,omitempty"`
-}
 
 // Document is a DID document (DID Core 1.0 §5).
 type Document struct {
@@ -60,29 +35,9 @@ type ServiceEndpoint struct {
 
 // Names of the standards' vocabularies.
 const (
-	ContextDID        = "https://www.w3.org/ns/did/v1"
-	ContextMultikey   = "https://w3id.org/security/multikey/v1"
-	ContextResolution = "https://w3id.org/did-resolution/v1"
-	ContentTypeDID    = "application/did"
+	ContextDID      = "https://www.w3.org/ns/did/v1"
+	ContextMultikey = "https://w3id.org/security/multikey/v1"
 )
-
-// Resolve is the resolution of rec on network: the document of its present keys, or of a deactivated
-// identifier the empty one.
-func Resolve(rec *Record, network hufu.Network) (*Resolution, error) {
-	doc, err := NewDocument(rec, network)
-	if err != nil {
-		return nil, err
-	}
-	return &Resolution{
-		Context:  ContextResolution,
-		Document: doc,
-		Resolved: ResolutionMetadata{ContentType: ContentTypeDID},
-		Metadata: DocumentMetadata{
-			Created: rfc3339(rec.CreatedTime), Updated: rfc3339(rec.UpdatedTime),
-			Deactivated: rec.IsDeactivated(), VersionID: strconv.FormatUint(rec.Version, 10),
-		},
-	}, nil
-}
 
 // NewDocument is the DID document of rec's present keys. It has keys in order of their index and
 // methods in order of their addition.
@@ -134,5 +89,3 @@ func (d *Document) add(fragment string, multikey []byte, purposes uint8) error {
 	}
 	return nil
 }
-
-func rfc3339(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
