@@ -41,7 +41,7 @@ type generation struct {
 	chains map[chainQuestion]found[struct{}]
 	types  map[string]*contract.Type
 	heads  map[hufu.ContractID]found[*contract.Contract]
-	lists  map[listReference]found[list]
+	lists  map[listReference]found[*status.List]
 }
 
 type keyQuestion struct {
@@ -55,15 +55,10 @@ type chainQuestion struct {
 	at     int64
 }
 
-// listReference is how an issuer's credentials name a status list, list which one it is.
+// listReference is how an issuer's credentials name a status list.
 type listReference struct {
 	issuer hufu.DID
 	uri    string
-}
-
-type list struct {
-	issuer hufu.ID
-	number uint64
 }
 
 // found is an answer of the ledger: a value or a refusal, both of which hold as long as the state does.
@@ -248,24 +243,13 @@ func (g *generation) checkStatus(v client.View, issuer hufu.DID, ref *sdjwt.Stat
 	return hufu.Refuse(RuleRevoked, "the issuer has revoked the credential")
 }
 
-// lookup remembers which references were good, not what they point to.
+// lookup remembers which lists there are, not what is in them: a list's record never changes.
 func (g *generation) lookup(v client.View, issuer hufu.DID, ref *sdjwt.StatusRef) (hufu.Status, error) {
-	question := listReference{issuer, ref.URI}
-	g.mu.RLock()
-	known, ok := g.lists[question]
-	g.mu.RUnlock()
-	if ok {
-		return status.Lookup(v, known.value.issuer, known.value.number, ref.Index)
-	}
-	s, err := status.LookupURI(v, issuer, ref.URI, ref.Index)
+	list, err := recall(g, &g.lists, listReference{issuer, ref.URI}, func() (*status.List, error) {
+		return status.Find(v, issuer, ref.URI)
+	})
 	if err != nil {
 		return 0, err
 	}
-	_, err = recall(g, &g.lists, question, func() (l list, err error) {
-		if _, l.number, err = status.ParseURI(ref.URI); err == nil {
-			_, l.issuer, err = issuer.Parse()
-		}
-		return l, err
-	})
-	return s, err
+	return list.Lookup(v, ref.Index)
 }

@@ -29,7 +29,7 @@ type benchReport struct {
 
 // Sizes that keep each measurement well below a minute on two cores.
 const (
-	benchPresentations = 2000
+	benchPresentations = 4000
 	benchCopies        = 4000
 	benchBatch         = 10
 	benchTransactions  = 20_000

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// bench runs `hufu bench` at a tiny size. Figures are for people: only that they are there is tested.
+// runBenchCommand runs `hufu bench` at a tiny size. Figures are for people: only that they are there is tested.
 func runBenchCommand(t *testing.T, args ...string) (r benchReport, text string) {
 	t.Helper()
 	for _, asJSON := range []bool{true, false} {

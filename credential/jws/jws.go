@@ -154,7 +154,10 @@ const ed25519Alg = "Ed25519"
 
 // Verify checks the signature with a key that the caller has reason to trust. It refuses with
 // [RuleAlg] when the header names another algorithm than the key's, and with [RuleSignature].
-func (m *Message) Verify(key keys.PublicKey) error {
+func (m *Message) Verify(key keys.PublicKey) error { return m.VerifyInput(key, []byte(m.SigningInput)) }
+
+// VerifyInput is Verify for those who have the bytes of m.SigningInput already.
+func (m *Message) VerifyInput(key keys.PublicKey, input []byte) error {
 	if key.IsZero() {
 		return keys.ErrNoKey
 	}
@@ -162,7 +165,7 @@ func (m *Message) Verify(key keys.PublicKey) error {
 	if alg != key.Suite().JOSEAlg() && (key.Suite() != keys.Ed25519 || alg != ed25519Alg) {
 		return hufu.Refuse(RuleAlg, "the key signs with %s and nothing else", key.Suite().JOSEAlg())
 	}
-	if !key.Verify([]byte(m.SigningInput), m.Signature) {
+	if !key.Verify(input, m.Signature) {
 		return hufu.Refuse(RuleSignature, "not signed by the key %s", key)
 	}
 	return nil

@@ -20,13 +20,19 @@ type sdJWT struct {
 	tree
 	raw         string
 	signed      []byte // what a key binding signs: all up to the last "~" (RFC 9901 §4.3.1)
-	jwt         *jws.Message
-	kb          *jws.Message // nil: no key binding
-	payload     int32        // processed: disclosures in place, digests gone
+	jwt         *jwt
+	kb          *jwt  // nil: no key binding
+	payload     int32 // processed: disclosures in place, digests gone
 	kbPayload   int32
 	disclosures []disclosure
 	digests     digests
 	met         int // digests found so far
+}
+
+// jwt is one of the two tokens in an SD-JWT.
+type jwt struct {
+	jws.Message
+	input []byte // of the signature
 }
 
 // parse reads the compact serialization (RFC 9901 §4) and processes the disclosures.
@@ -46,9 +52,10 @@ func parse(raw string) (*sdJWT, error) {
 	}
 	first, last := strings.IndexByte(raw, '~'), strings.LastIndexByte(raw, '~')
 	s := &sdJWT{raw: raw, disclosures: make([]disclosure, count-1)}
-	d := decoder{in: []byte(raw), out: make([]byte, 0, len(raw)*3/4)}
+	d := decoder{in: []byte(raw)}
+	d.out.Grow(len(raw) * 3 / 4)
 	s.signed = d.in[:last+1]
-	jwt, err := d.token("credential", 0, first)
+	issued, err := d.token("credential", 0, first)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +70,9 @@ func parse(raw string) (*sdJWT, error) {
 		return nil, err
 	}
 	// One text for all that was decoded, one slice of nodes for all that is read from it.
-	s.all = string(d.out)
+	s.all = d.out.String()
 	s.nodes = make([]node, 1, 32+len(raw)/48)
-	if s.jwt, s.payload, err = s.readToken("credential", &d, &jwt); err != nil {
+	if s.jwt, s.payload, err = s.readToken("credential", &d, &issued); err != nil {
 		return nil, err
 	}
 	if last+1 < len(raw) {
@@ -81,7 +88,8 @@ func parse(raw string) (*sdJWT, error) {
 
 // decoder decodes the parts of an SD-JWT one behind the other.
 type decoder struct {
-	in, out []byte
+	in  []byte
+	out strings.Builder
 }
 
 // span is a part of a text.
@@ -91,13 +99,16 @@ func (x span) of(text string) string { return text[x.from:x.to] }
 
 // decode takes the base64url between two places of the input.
 func (d *decoder) decode(from, to int) (x span, ok bool) {
-	x.from = len(d.out)
-	out, err := base64url.AppendDecode(d.out, d.in[from:to])
-	if err != nil {
-		return x, false
+	x.from = d.out.Len()
+	var piece [768]byte // of 1024 characters: whole groups of four, so that only the last piece may end in less
+	for ; from < to; from += 1024 {
+		n, err := base64url.Decode(piece[:], d.in[from:min(from+1024, to)])
+		if err != nil {
+			return x, false
+		}
+		d.out.Write(piece[:n])
 	}
-	d.out = out
-	x.to = len(out)
+	x.to = d.out.Len()
 	return x, true
 }
 
@@ -156,15 +167,18 @@ func (s *sdJWT) readObject(what string, part span) (int32, error) {
 }
 
 // readToken reads header and payload of one of the two JWS in an SD-JWT.
-func (s *sdJWT) readToken(what string, d *decoder, t *token) (*jws.Message, int32, error) {
+func (s *sdJWT) readToken(what string, d *decoder, t *token) (*jwt, int32, error) {
 	header, err := s.readObject(what+" header", t.header)
 	if err != nil {
 		return nil, none, err
 	}
-	m := &jws.Message{
-		Header:       s.members(header),
-		SigningInput: t.signed.of(s.raw),
-		Signature:    d.out[t.signature.from:t.signature.to],
+	m := &jwt{
+		Message: jws.Message{
+			Header:       s.members(header),
+			SigningInput: t.signed.of(s.raw),
+			Signature:    []byte(t.signature.of(s.all)),
+		},
+		input: d.in[t.signed.from:t.signed.to],
 	}
 	if err := m.Header.Check(); err != nil {
 		rule := RuleHeader

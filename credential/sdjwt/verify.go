@@ -294,8 +294,8 @@ func (s *sdJWT) verifyIssuer(c *Content, params *VerifyParams) error {
 }
 
 // verifyJWS checks a signature with a key that was resolved, whose algorithm the token can only repeat.
-func verifyJWS(m *jws.Message, key keys.PublicKey, rule hufu.Rule) error {
-	err := m.Verify(key)
+func verifyJWS(m *jwt, key keys.PublicKey, rule hufu.Rule) error {
+	err := m.VerifyInput(key, m.input)
 	if err == nil {
 		return nil
 	}

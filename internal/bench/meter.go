@@ -62,7 +62,7 @@ func micros(n int, d time.Duration) float64 { return float64(d.Nanoseconds()) / 
 // duel does two kinds of work in turns and compares what they take.
 type duel struct {
 	ours, bare spent // in sum
-	ratios     []float64
+	rounds     int
 }
 
 // round does both once. Which goes first alternates, so that neither always finds the other's caches.
@@ -70,31 +70,29 @@ func (d *duel) round(ctx context.Context, ours, bare func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var took [2]spent
-	for i := range 2 {
-		which, work := i, ours
-		if len(d.ratios)%2 == 1 {
-			which = 1 - i
-		}
-		if which == 1 {
-			work = bare
-		}
-		var err error
-		if took[which], err = measure(work); err != nil {
+	order := []struct {
+		work func() error
+		took *spent
+	}{{ours, &d.ours}, {bare, &d.bare}}
+	if d.rounds%2 == 1 {
+		slices.Reverse(order)
+	}
+	for _, o := range order {
+		took, err := measure(o.work)
+		if err != nil {
 			return err
 		}
+		o.took.add(took)
 	}
-	d.ours.add(took[0])
-	d.bare.add(took[1])
-	d.ratios = append(d.ratios, took[0].cpu.Seconds()/max(took[1].cpu.Seconds(), 1e-9))
+	d.rounds++
 	return nil
 }
 
-// ratio is the processor time of ours ÷ that of the bare work: the median of the rounds, which one
-// disturbed round does not move.
-func (d *duel) ratio() float64 { return median(d.ratios) }
+// ratio is the processor time of ours ÷ that of the bare work, in sum: what garbage collection takes
+// falls on some rounds only.
+func (d *duel) ratio() float64 { return d.ours.cpu.Seconds() / max(d.bare.cpu.Seconds(), 1e-9) }
 
-// wallRatio is the same of elapsed time, in sum.
+// wallRatio is the same of elapsed time.
 func (d *duel) wallRatio() float64 { return d.ours.wall.Seconds() / max(d.bare.wall.Seconds(), 1e-9) }
 
 func median(of []float64) float64 { return quantile(of, 0.5) }

@@ -27,8 +27,8 @@ type VerifyFigures struct {
 	Presentations  int     `json:"presentations"`
 	VerifyPerS     float64 `json:"verify_per_s"`    // of processor time: all checks and the contract; no receipt signed or stored
 	BarePerS       float64 `json:"bare_per_s"`      // only the issuer's and the holder's signature of each
-	Ratio          float64 `json:"ratio"`           // processor time of judging ÷ that of the bare checks, median of the rounds
-	WallRatio      float64 `json:"wall_ratio"`      // the same of elapsed time, in sum
+	Ratio          float64 `json:"ratio"`           // processor time of judging ÷ that of the bare checks
+	WallRatio      float64 `json:"wall_ratio"`      // the same of elapsed time
 	ReceiptMicros  float64 `json:"receipt_micros"`  // making and signing one receipt, not in the above
 	RespondPerS    float64 `json:"respond_per_s"`   // whole answers: request used up, judged, receipt signed and stored in memory
 	ColdMicros     float64 `json:"cold_micros"`     // the first presentation under a new ledger state

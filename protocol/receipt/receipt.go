@@ -63,9 +63,15 @@ type Asked struct {
 func Commit(nonce string, presentations []string) hufu.Digest {
 	h := sha256.New()
 	h.Write([]byte(nonce))
+	one, piece := sha256.New(), make([]byte, 512) // rather than a copy of each presentation
 	for _, p := range presentations {
-		d := sha256.Sum256([]byte(p))
-		h.Write(d[:])
+		one.Reset()
+		for len(p) > 0 {
+			n := copy(piece, p)
+			one.Write(piece[:n])
+			p = p[n:]
+		}
+		h.Write(one.Sum(piece[:0]))
 	}
 	return hufu.Digest(h.Sum(nil))
 }

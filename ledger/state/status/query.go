@@ -52,35 +52,46 @@ func Lookup(r state.Reader, issuer hufu.ID, list, index uint64) (hufu.Status, er
 	if err != nil {
 		return 0, err
 	}
-	return rec.lookup(r, index)
+	return rec.Lookup(r, index)
 }
 
-// LookupURI returns the status that a credential's reference points to. The list must be one of the
-// credential's own issuer, opened under exactly this URI: a credential cannot borrow the good name
-// of another's list. It refuses as [Lookup] does and with [RuleURI].
+// LookupURI returns the status that a credential's reference points to. It refuses as [Find] and
+// [List.Lookup] do.
 func LookupURI(r state.Reader, issuer hufu.DID, uri string, index uint64) (hufu.Status, error) {
-	did, list, err := ParseURI(uri)
+	list, err := Find(r, issuer, uri)
 	if err != nil {
 		return 0, err
 	}
+	return list.Lookup(r, index)
+}
+
+// Find returns the list that a credential of issuer refers to. It must be one of the credential's own
+// issuer, opened under exactly this URI: a credential cannot borrow the good name of another's list.
+// It refuses with [RuleURI] or [RuleUnknownList].
+func Find(r state.Reader, issuer hufu.DID, uri string) (*List, error) {
+	did, list, err := ParseURI(uri)
+	if err != nil {
+		return nil, err
+	}
 	if did != issuer {
-		return 0, hufu.Refuse(RuleURI, "a list of another issuer than the credential's")
+		return nil, hufu.Refuse(RuleURI, "a list of another issuer than the credential's")
 	}
 	_, id, err := did.Parse()
 	if err != nil {
-		return 0, hufu.Refuse(RuleURI, "%v", err)
+		return nil, hufu.Refuse(RuleURI, "%v", err)
 	}
 	rec, err := known(r, id, list)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if rec.URI != uri {
-		return 0, hufu.Refuse(RuleURI, "list %d was opened under another URI", list)
+		return nil, hufu.Refuse(RuleURI, "list %d was opened under another URI", list)
 	}
-	return rec.lookup(r, index)
+	return rec, nil
 }
 
-func (l *List) lookup(r state.Reader, index uint64) (hufu.Status, error) {
+// Lookup returns the status of an entry of l. It refuses with [RuleRange].
+func (l *List) Lookup(r state.Reader, index uint64) (hufu.Status, error) {
 	if index >= l.Size {
 		return 0, hufu.Refuse(RuleRange, "index %d in a list of %d entries", index, l.Size)
 	}
