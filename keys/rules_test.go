@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"filippo.io/edwards25519"
+	"pgregory.net/rapid"
 )
 
 // smallOrder are the 14 encodings of points of order 1, 2, 4 and 8: 8 canonical and 6 that are not
@@ -50,7 +51,7 @@ func TestZIP215SmallOrder(t *testing.T) {
 		for _, r := range smallOrder {
 			enc, _ := hex.DecodeString(r)
 			sig := append(enc, make([]byte, 32)...)
-			if !(edScheme{}).verifyConsensus(ed25519.PublicKey(pub), []byte("Zcash"), sig) {
+			if !(edScheme{}).verifyConsensus(&edKey{raw: pub}, []byte("Zcash"), sig) {
 				t.Errorf("A %s R %s refused", a, r)
 			}
 			n++
@@ -347,4 +348,54 @@ func TestKeysOfOtherSuitesDiffer(t *testing.T) {
 	if !zero.IsZero() || zero.Suite() != nil || zero.Multikey() != nil || zero.VerifyConsensus(nil, make([]byte, 64)) || zero.Equal(all[0]) {
 		t.Error("the zero key is something")
 	}
+}
+
+// The credential rule for Ed25519 is the standard library's, for whatever is signed and however it is
+// spoilt.
+func TestEd25519IsTheStandardLibrarys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		seed := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "seed")
+		message := rapid.SliceOf(rapid.Byte()).Draw(t, "message")
+		key, err := Ed25519.Load(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := key.Sign(nil, message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rapid.Bool().Draw(t, "spoil") {
+			sig[rapid.IntRange(0, 63).Draw(t, "byte")] ^= rapid.Byte().Draw(t, "with")
+		}
+		want := ed25519.Verify(key.Public().Raw(), message, sig)
+		if got := key.Public().Verify(message, sig); got != want {
+			t.Fatalf("%v, where the standard library says %v", got, want)
+		}
+	})
+}
+
+func BenchmarkEd25519(b *testing.B) {
+	key, err := Ed25519.Load(make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, 1000)
+	sig, err := key.Sign(nil, message)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("decoded", func(b *testing.B) {
+		for b.Loop() {
+			if !key.Public().Verify(message, sig) {
+				b.Fatal("does not hold")
+			}
+		}
+	})
+	b.Run("standard library", func(b *testing.B) {
+		for b.Loop() {
+			if !ed25519.Verify(key.Public().Raw(), message, sig) {
+				b.Fatal("does not hold")
+			}
+		}
+	})
 }
