@@ -94,7 +94,7 @@ list, result and app hash against the signed headers, and says where the first t
 		},
 	}
 	t.flags(c)
-	c.AddCommand(a.auditSnapshotCmd())
+	c.AddCommand(a.auditSnapshotCmd(), a.auditCheckpointCmd())
 	return c
 }
 
@@ -129,11 +129,7 @@ func (a *app) auditSnapshotCmd() *cobra.Command {
 		Example: "  hufu audit snapshot --home ./net --out ledger.snapshot",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			genesis, node, err := t.resolve(a)
-			if err != nil {
-				return err
-			}
-			l, err := dial(node, genesis)
+			l, err := t.dial(a)
 			if err != nil {
 				return err
 			}
@@ -222,40 +218,49 @@ no network at all, and says how old the ledger state was. Whether its holder is 
 // onView runs f on a snapshot, or on the newest state that a node can prove.
 func (a *app) onView(ctx context.Context, t *target, snapshot string, f func(client.View) error) error {
 	if snapshot != "" {
-		genesis, err := t.genesisOnly(a)
-		if err != nil {
-			return err
-		}
-		view, err := openSnapshot(snapshot, genesis)
+		view, err := t.openSnapshot(a, snapshot)
 		if err != nil {
 			return err
 		}
 		return f(view)
 	}
-	genesis, node, err := t.resolve(a)
-	if err != nil {
-		return err
-	}
-	l, err := dial(node, genesis)
+	l, err := t.dial(a)
 	if err != nil {
 		return err
 	}
 	return errors.Join(l.Read(ctx, f), l.Close())
 }
 
-func (t *target) genesisOnly(a *app) ([]byte, error) {
-	if t.genesis != "" {
-		return os.ReadFile(t.genesis)
+// trust is what to verify from: the genesis that was named, or what --home trusts.
+func (t *target) trust(a *app) (client.Trust, error) {
+	if t.genesis == "" {
+		h, err := home.Peek(a.home)
+		if err != nil {
+			return client.Trust{}, err
+		}
+		return h.Trust()
 	}
-	h, err := home.Peek(a.home)
+	genesis, err := os.ReadFile(t.genesis)
+	if err != nil {
+		return client.Trust{}, err
+	}
+	return client.ParseGenesis(genesis)
+}
+
+func (t *target) dial(a *app) (*client.Client, error) {
+	_, node, err := t.resolve(a)
 	if err != nil {
 		return nil, err
 	}
-	return h.Genesis()
+	trust, err := t.trust(a)
+	if err != nil {
+		return nil, err
+	}
+	return dial(node, trust)
 }
 
-func openSnapshot(path string, genesis []byte) (client.View, error) {
-	trust, err := client.ParseGenesis(genesis)
+func (t *target) openSnapshot(a *app, path string) (client.View, error) {
+	trust, err := t.trust(a)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,22 +74,46 @@ func (a *app) connect(node string, withKeys bool) (*session, error) {
 		}
 		node = running.Node
 	}
-	genesis, err := h.Genesis()
-	if err != nil {
-		return nil, err
-	}
-	c, err := dial(node, genesis)
+	c, err := dialHome(h, node)
 	if err != nil {
 		return nil, err
 	}
 	return &session{c, h}, nil
 }
 
-func dial(node string, genesis []byte) (*client.Client, error) {
-	trust, err := client.ParseGenesis(genesis)
+// dialHome follows the network of a home from what the home trusts.
+func dialHome(h *home.Home, node string) (*client.Client, error) {
+	trust, err := h.Trust()
 	if err != nil {
 		return nil, err
 	}
+	return dial(node, trust)
+}
+
+// renewTrust replaces what a home trusts by a header that was verified from it, before it is too old to
+// verify anything. It is called when the ledger could be read.
+func renewTrust(ctx context.Context, h *home.Home, c *client.Client) error {
+	old, err := h.TrustIsOld(time.Now())
+	if err != nil || !old {
+		return err
+	}
+	checkpoint, err := newestCheckpoint(ctx, c)
+	if err != nil {
+		return err
+	}
+	return h.SetCheckpoint(checkpoint)
+}
+
+func newestCheckpoint(ctx context.Context, c *client.Client) (home.Checkpoint, error) {
+	head, err := c.Head(ctx)
+	if err != nil {
+		return home.Checkpoint{}, err
+	}
+	checkpoint, err := c.Checkpoint(ctx)
+	return home.Checkpoint{Checkpoint: checkpoint, Time: head.Time}, err
+}
+
+func dial(node string, trust client.Trust) (*client.Client, error) {
 	transport, err := client.Dial(node)
 	if err != nil {
 		return nil, err
@@ -102,12 +128,16 @@ func nodeFlag(c *cobra.Command, node *string) *cobra.Command {
 }
 
 // withSession runs f on the ledger of --home.
-func (a *app) withSession(node string, withKeys bool, f func(s *session) error) error {
+func (a *app) withSession(ctx context.Context, node string, withKeys bool, f func(s *session) error) error {
 	s, err := a.connect(node, withKeys)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(s), s.Close())
+	err = f(s)
+	if err == nil {
+		err = renewTrust(ctx, s.home, s.Client)
+	}
+	return errors.Join(err, s.Close())
 }
 
 // actor is the voice of one of the home's identities.

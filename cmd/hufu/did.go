@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -58,7 +59,7 @@ its quota. Repeating the command after a failure goes on where it stopped.`,
 			if err != nil {
 				return err
 			}
-			return a.withSession(node, true, func(l *session) error {
+			return a.withSession(c.Context(), node, true, func(l *session) error {
 				d, _, err := l.home.NewIdentity(rand.Reader, args[0], s, specs...)
 				if err != nil {
 					return err
@@ -133,7 +134,7 @@ func (a *app) didShowCmd() *cobra.Command {
 		Example: "  hufu did resolve did:hufu:hufu-dev:z6tW... --json",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				d, err := l.home.Resolve(args[0])
 				if err != nil {
 					return err
@@ -205,7 +206,7 @@ present keys cannot do this. With --fall, what the old keys signed no longer sta
 		Example: "  hufu did rotate agency",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withActor(node, args[0], func(l *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, args[0], func(l *session, actor *home.Actor) error {
 				r, err := actor.Rotate(c.Context(), fall)
 				if err != nil {
 					return err
@@ -231,7 +232,7 @@ func (a *app) didUpdateCmd() *cobra.Command {
 			if add == "" && remove == "" {
 				return usagef("nothing to do: give --add, --remove or both")
 			}
-			return a.withActor(node, args[0], func(l *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, args[0], func(l *session, actor *home.Actor) error {
 				if add == "" {
 					r, err := actor.Submit(c.Context(), &tx.DIDUpdate{RemoveMethods: []tx.MethodRemoval{{Fragment: remove, Fall: fall}}}, nil)
 					if err != nil {
@@ -286,7 +287,7 @@ func (a *app) didDeactivateCmd() *cobra.Command {
 			if !yes {
 				return usagef("this cannot be undone: say --yes if you mean it")
 			}
-			return a.withActor(node, args[0], func(_ *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, args[0], func(_ *session, actor *home.Actor) error {
 				r, err := actor.Submit(c.Context(), &tx.DIDDeactivate{}, nil)
 				if err != nil {
 					return err
@@ -300,8 +301,8 @@ func (a *app) didDeactivateCmd() *cobra.Command {
 }
 
 // withActor runs f as one of the home's identities.
-func (a *app) withActor(node, name string, f func(*session, *home.Actor) error) error {
-	return a.withSession(node, true, func(l *session) error {
+func (a *app) withActor(ctx context.Context, node, name string, f func(*session, *home.Actor) error) error {
+	return a.withSession(ctx, node, true, func(l *session) error {
 		actor, err := l.actor(name)
 		if err != nil {
 			return err

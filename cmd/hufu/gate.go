@@ -181,7 +181,7 @@ publishes. The ledger checks it again and refuses what "hufu gate check" refuses
 			if err != nil {
 				return err
 			}
-			return a.withActor(node, as, func(l *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(l *session, actor *home.Actor) error {
 				owned, err := contract.SetOwner(text, actor.DID())
 				var wrong contract.Problems
 				if errors.As(err, &wrong) {
@@ -227,7 +227,7 @@ func (a *app) gateRetireCmd() *cobra.Command {
 		Example: "  hufu gate retire reading-room --as library",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withActor(node, as, func(_ *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(_ *session, actor *home.Actor) error {
 				r, err := actor.Submit(c.Context(), &tx.ContractRetire{Name: args[0]}, nil)
 				if err != nil {
 					return err
@@ -274,7 +274,7 @@ func (a *app) gateRequestCmd() *cobra.Command {
   hufu wallet present request.jwt --home alice > answer.json`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(node, true, func(l *session) error {
+			return a.withSession(c.Context(), node, true, func(l *session) error {
 				if uri == "" {
 					uri = gateURL("http://127.0.0.1", as)
 					if r, err := l.home.GetRunning(); err == nil {
@@ -326,7 +326,7 @@ func (a *app) gateDecideCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withSession(node, true, func(l *session) error {
+			return a.withSession(c.Context(), node, true, func(l *session) error {
 				g, done, err := a.openGate(c.Context(), l, as, "")
 				if err != nil {
 					return err

@@ -40,7 +40,7 @@ func (a *app) govMembersCmd() *cobra.Command {
 				Quota     uint64   `json:"quota"`
 				OpenQuota uint64   `json:"open_quota"`
 			}
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				var out []member
 				if err := l.Read(c.Context(), func(v client.View) error {
 					members, err := gov.Members(v)
@@ -71,7 +71,7 @@ func (a *app) govParamsCmd() *cobra.Command {
 		Example: "  hufu gov params",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				var p tx.Params
 				if err := l.Read(c.Context(), func(v client.View) (err error) {
 					p, err = gov.Params(v)
@@ -118,7 +118,7 @@ func (a *app) propose(ctx context.Context, p *proposer, title string, action fun
 	if p.title != "" {
 		title = p.title
 	}
-	return a.withActor(p.node, p.as, func(l *session, actor *home.Actor) error {
+	return a.withActor(ctx, p.node, p.as, func(l *session, actor *home.Actor) error {
 		act, err := action(l)
 		if err != nil {
 			return err
@@ -354,7 +354,7 @@ func (a *app) govVoteCmd() *cobra.Command {
 			if err := id.UnmarshalText([]byte(args[0])); err != nil {
 				return usageError{err}
 			}
-			return a.withActor(node, as, func(_ *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(_ *session, actor *home.Actor) error {
 				r, err := actor.Submit(c.Context(), &tx.GovVote{Proposal: id, Approve: !no}, nil)
 				if err != nil {
 					return err
@@ -380,7 +380,7 @@ func (a *app) govShowCmd() *cobra.Command {
 			if err := id.UnmarshalText([]byte(args[0])); err != nil {
 				return usageError{err}
 			}
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				var p *gov.Proposal
 				if err := l.Read(c.Context(), func(v client.View) (err error) {
 					p, err = gov.GetProposal(v, id)

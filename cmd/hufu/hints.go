@@ -81,7 +81,7 @@ func ruleHints() map[hufu.Rule]string {
 		gate.RuleExpiredRequest:  "make a new request with: hufu gate request",
 		oid4vci.RuleNonce:        "get a fresh one with: hufu issuer nonce",
 		oid4vp.RuleExpired:       "ask the gate for a new request",
-		client.RuleTrustExpired:  "fetch the network's genesis or a recent checkpoint by a way you trust",
+		client.RuleTrustExpired:  "get a recent checkpoint by a way you trust, and give it to this home with: hufu audit checkpoint --trust FILE",
 		receipt.RuleCommitment:   "give the answer that this receipt is about with --answer",
 		wallet.RuleOverAsking:    "nothing was shown; do not trust this gate",
 		wallet.RuleAskedBefore:   "every request is answered once; ask the gate for a new one",

@@ -57,7 +57,7 @@ func (a *app) openIssuer(ctx context.Context, l *session, name string) (*issuer.
 
 // withIssuer runs f on the issuer of --as.
 func (a *app) withIssuer(ctx context.Context, node, as string, f func(*session, *issuer.Service) error) error {
-	return a.withSession(node, true, func(l *session) error {
+	return a.withSession(ctx, node, true, func(l *session) error {
 		s, err := a.openIssuer(ctx, l, as)
 		if err != nil {
 			return err

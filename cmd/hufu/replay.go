@@ -86,11 +86,7 @@ func (a *app) reportReplay(r *gate.Replayed) error {
 func (a *app) viewAt(ctx context.Context, node, snapshot string, height hufu.Height) (client.View, func(), error) {
 	t := &target{node: node}
 	if snapshot != "" {
-		genesis, err := t.genesisOnly(a)
-		if err != nil {
-			return nil, nil, err
-		}
-		v, err := openSnapshot(snapshot, genesis)
+		v, err := t.openSnapshot(a, snapshot)
 		return v, func() {}, err
 	}
 	r, err := a.replay(ctx, t, height)

@@ -35,7 +35,7 @@ func (a *app) trustPublishCmd() *cobra.Command {
 			if err := t.Validate(); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			return a.withActor(node, as, func(_ *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(_ *session, actor *home.Actor) error {
 				r, err := actor.Submit(c.Context(), &t, nil)
 				if err != nil {
 					return err
@@ -56,7 +56,7 @@ func (a *app) trustTypeCmd() *cobra.Command {
 		Example: "  hufu trust type urn:hufu:type:resident-id:1",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				var t *trust.TypeRecord
 				if err := l.Read(c.Context(), func(v client.View) (err error) {
 					t, err = trust.GetType(v, args[0])
@@ -105,7 +105,7 @@ members' own accreditations are decided with: hufu gov propose accredit`,
 			if err != nil {
 				return err
 			}
-			return a.withActor(node, as, func(l *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(l *session, actor *home.Actor) error {
 				id, err := l.memberID(args[0])
 				if err != nil {
 					return err
@@ -133,7 +133,7 @@ func (a *app) trustWithdrawCmd() *cobra.Command {
 		Example: "  hufu trust withdraw branch-office --type urn:hufu:type:resident-id:1 --as agency",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withActor(node, as, func(l *session, actor *home.Actor) error {
+			return a.withActor(c.Context(), node, as, func(l *session, actor *home.Actor) error {
 				id, err := l.memberID(args[0])
 				if err != nil {
 					return err
@@ -164,7 +164,7 @@ func (a *app) trustChainCmd() *cobra.Command {
 		Example: "  hufu trust chain agency urn:hufu:type:resident-id:1",
 		Args:    usageArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(node, false, func(l *session) error {
+			return a.withSession(c.Context(), node, false, func(l *session) error {
 				id, err := l.memberID(args[0])
 				if err != nil {
 					return err

@@ -122,11 +122,12 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 		return err
 	}
 	defer listener.Close() // again, when serving has closed it
-	c, err := dial(n.URL(), genesis)
+	c, err := dialHome(h, n.URL())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	go keepTrust(ctx, a.logger(o.verbose), h, c)
 	url := "http://" + listener.Addr().String()
 	if err := h.SetRunning(&home.Running{PID: os.Getpid(), Listen: url, Node: n.URL()}); err != nil {
 		return err

@@ -133,15 +133,14 @@ func (a *app) withWallet(c *cobra.Command, node string, f func(*wallet.Wallet, c
 	if err != nil {
 		return err
 	}
-	genesis, err := h.Genesis()
-	if err != nil {
-		return errors.Join(err, w.Close())
-	}
-	l, err := dial(node, genesis)
+	l, err := dialHome(h, node)
 	if err != nil {
 		return errors.Join(err, w.Close())
 	}
 	err = l.Read(c.Context(), func(v client.View) error { return f(w, v) })
+	if err == nil {
+		err = renewTrust(c.Context(), h, l)
+	}
 	return errors.Join(err, l.Close(), w.Close())
 }
 
