@@ -6,6 +6,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/contract/dcql"
+	"github.com/hufu-id/hufu/credential/mdoc"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 )
 
@@ -60,8 +61,7 @@ func claimSets(query *dcql.CredentialQuery) [][]dcql.Path {
 // covered reports whether every claim but the registered ones is inside what the paths select.
 func covered(claims map[string]any, paths []dcql.Path) bool {
 	for name, value := range claims {
-		switch name {
-		case "iss", "vct", "iat", "nbf", "exp", "cnf", "status":
+		if registered(name) {
 			continue
 		}
 		if !inside(value, name, paths, 0) {
@@ -69,6 +69,15 @@ func covered(claims map[string]any, paths []dcql.Path) bool {
 		}
 	}
 	return true
+}
+
+// registered reports whether a claim is about the credential and not about a person.
+func registered(name string) bool {
+	switch name {
+	case "iss", "vct", "iat", "nbf", "exp", "cnf", "status":
+		return true
+	}
+	return false
 }
 
 // inside reports whether value, which stands at step (a member's name or an element's index) of a place
@@ -105,4 +114,33 @@ func inside(value any, step any, paths []dcql.Path, depth int) bool {
 		return len(v) > 0
 	}
 	return false
+}
+
+// onlyAskedElements refuses a document that shows an element beyond those of one claim set of the query.
+// Every element is shown by the holder's choice.
+func onlyAskedElements(query *dcql.CredentialQuery, got *mdoc.Verified) error {
+	refusal := hufu.Refuse(RuleExtraClaims, "credential %s: more is shown than the contract asks for", query.ID)
+	for namespace := range got.Elements {
+		if namespace != got.DocType {
+			return refusal
+		}
+	}
+	for _, paths := range claimSets(query) {
+		asked := make(map[string]bool, len(paths))
+		for _, p := range paths {
+			element, err := dcql.ElementOf(p)
+			if err != nil {
+				return err
+			}
+			asked[element] = true
+		}
+		all := true
+		for element := range got.Elements[got.DocType] {
+			all = all && asked[element]
+		}
+		if all {
+			return nil
+		}
+	}
+	return refusal
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/oid4vp"
 )
 
 // maxCached bounds each map of a cache; a full one is begun anew.
@@ -23,13 +25,55 @@ const maxCached = 1 << 12
 // cache keeps what is costly to get from the ledger: parsed contracts, which never change, by the hash of
 // their text; and what holds for one state of the ledger only, for the newest state.
 type cache struct {
-	mu     sync.RWMutex
-	parsed map[hufu.Digest]*contract.Contract
-	newest *generation
+	mu         sync.RWMutex
+	parsed     map[hufu.Digest]*contract.Contract
+	translated map[hufu.Digest]translation
+	newest     *generation
 }
 
 func newCache() *cache {
-	return &cache{parsed: map[hufu.Digest]*contract.Contract{}, newest: &generation{}}
+	return &cache{parsed: map[hufu.Digest]*contract.Contract{}, translated: map[hufu.Digest]translation{}, newest: &generation{}}
+}
+
+// translation is a contract's query in mso_mdoc, or why there is none.
+type translation struct {
+	query json.RawMessage
+	err   error
+}
+
+// asking is the question that a contract stands for, in one format.
+type asking struct {
+	contract *contract.Contract
+	version  uint32
+	query    json.RawMessage
+	format   string
+}
+
+// ask is the one question that may be asked for a contract in a format; "" is dc+sd-jwt.
+func (c *cache) ask(k *contract.Contract, format string) (*asking, error) {
+	q := &asking{contract: k, version: k.Version, query: k.QueryJSON, format: format}
+	switch format {
+	case "", oid4vp.Format:
+		q.format = oid4vp.Format
+		return q, nil
+	case oid4vp.FormatMdoc:
+	default:
+		return nil, hufu.Refuse(RuleSession, "format is neither %s nor %s", oid4vp.Format, oid4vp.FormatMdoc)
+	}
+	c.mu.RLock()
+	t, ok := c.translated[k.Hash]
+	c.mu.RUnlock()
+	if !ok {
+		_, t.query, t.err = k.Query.InMdoc()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.translated) >= maxCached {
+			clear(c.translated)
+		}
+		c.translated[k.Hash] = t
+	}
+	q.query = t.query
+	return q, t.err
 }
 
 // generation is what was read from one state of the ledger. A height is part of the state: withdrawals

@@ -33,7 +33,7 @@ func Replay(v client.View, token string, answer oid4vp.VPToken) (*Replayed, erro
 	}
 	r := &signed.Receipt
 	switch r.Rule {
-	case RuleUnknownRequest, RuleReplayed, RuleExpiredRequest, RuleUnknownNonce, oid4vp.RuleResponse:
+	case RuleUnknownRequest, RuleReplayed, RuleExpiredRequest, RuleUnknownNonce, RuleOtherState, oid4vp.RuleResponse, oid4vp.RuleDenied:
 		return nil, hufu.Refuse(RuleNotReplayable, "decided by %s, which is not on the ledger", r.Rule)
 	}
 	asOf := v.AsOf()
@@ -56,7 +56,7 @@ func Replay(v client.View, token string, answer oid4vp.VPToken) (*Replayed, erro
 		if again.Rule = hufu.RuleOf(err); again.Rule == "" {
 			return nil, err
 		}
-	} else if again, err = cache.judge(v, &question{contract: c, gate: r.Gate, nonce: r.Nonce, answer: answer, now: r.Time}); err != nil {
+	} else if again, _, err = cache.judge(v, &question{contract: c, gate: r.Gate, nonce: r.Nonce, asked: r.Asked, answer: answer, now: r.Time}); err != nil {
 		return nil, err
 	}
 	return &Replayed{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,8 +41,15 @@ type Config struct {
 	Signer      keys.Signer // signs requests and receipts
 	Ledger      Ledger
 	Store       Store
-	ResponseURI string        // where wallets post their answers
+	ResponseURI string        // where wallets post their answers; ends with /response, see [Gate.Handler]
 	Lifetime    time.Duration // of a request; 0 is DefaultLifetime
+
+	// Certificate lets the gate name itself by the x509 client identifier prefixes; nil: it cannot.
+	Certificate *Certificate
+	// Seal seals the keys that answers are encrypted to. Processes on one store need the same. The zero
+	// key is replaced by a random one, with which encrypted sessions end when the process does.
+	Seal [32]byte
+
 	Now         func() time.Time
 	Rand        io.Reader // nil is crypto/rand
 }
@@ -51,7 +57,9 @@ type Config struct {
 // Gate is a verifier. It is safe for concurrent use.
 type Gate struct {
 	Config
-	cache *cache
+	cache   *cache
+	vault   *vault
+	watches *watches
 }
 
 // New makes a gate.
@@ -73,7 +81,16 @@ func New(c Config) (*Gate, error) {
 	case c.Lifetime < time.Second || c.Lifetime > oid4vp.MaxLifetime:
 		return nil, fmt.Errorf("gate: a request lives 1s to %s", oid4vp.MaxLifetime)
 	}
-	return &Gate{Config: c, cache: newCache()}, nil
+	v, err := newVault(c.Rand, c.Seal)
+	if err != nil {
+		return nil, err
+	}
+	if c.Certificate != nil {
+		if err := c.Certificate.check(c.DID); err != nil {
+			return nil, err
+		}
+	}
+	return &Gate{Config: c, cache: newCache(), vault: v, watches: newWatches(c.Store)}, nil
 }
 
 // now is in whole seconds, as receipts are, so that a replay sees the same moment.
@@ -81,32 +98,18 @@ func (g *Gate) now() time.Time { return g.Now().UTC().Truncate(time.Second) }
 
 // Request asks for what the contract asks for and nothing else. The contract must be published, current
 // and the gate's own. The result is a signed request object to be answered once, at [Config.ResponseURI].
+// It is the shortest way to ask; [Gate.OpenSession] knows the others.
 func (g *Gate) Request(ctx context.Context, id hufu.ContractID) (string, error) {
-	if id.Owner != g.DID {
-		return "", hufu.Refuse(RuleNotOwner, "the contract is not this gate's")
-	}
-	var current *contract.Contract
-	err := g.Ledger.Read(ctx, func(v client.View) (err error) {
-		current, err = g.cache.current(v, id)
-		return err
-	})
+	q, err := g.current(ctx, id, "")
 	if err != nil {
 		return "", err
 	}
-	var random [40]byte
-	if _, err := io.ReadFull(g.Rand, random[:]); err != nil {
-		return "", fmt.Errorf("gate: %w", err)
+	s, err := g.newSession(id, q.version)
+	if err != nil {
+		return "", err
 	}
-	at := g.now()
-	s := Session{
-		Nonce: base64.RawURLEncoding.EncodeToString(random[:24]), State: base64.RawURLEncoding.EncodeToString(random[24:]),
-		Contract: id, Version: current.Version, Opened: at, Expires: at.Add(g.Lifetime),
-	}
-	r := oid4vp.Request{
-		Verifier: g.DID, ResponseURI: g.ResponseURI, Nonce: s.Nonce, State: s.State, Query: json.RawMessage(current.QueryJSON),
-		Contract: id, Version: s.Version, IssuedAt: s.Opened, ExpiresAt: s.Expires,
-	}
-	token, err := r.Sign(g.Rand, g.Signer, g.DID.URL(g.Fragment))
+	r := g.request(&s, q)
+	token, err := g.sign(r)
 	if err != nil {
 		return "", err
 	}
@@ -116,12 +119,42 @@ func (g *Gate) Request(ctx context.Context, id hufu.ContractID) (string, error) 
 	return token, nil
 }
 
+// current is the question that a contract stands for now, in a format.
+func (g *Gate) current(ctx context.Context, id hufu.ContractID, format string) (*asking, error) {
+	if id.Owner != g.DID {
+		return nil, hufu.Refuse(RuleNotOwner, "the contract is not this gate's")
+	}
+	var q *asking
+	err := g.Ledger.Read(ctx, func(v client.View) error {
+		c, err := g.cache.current(v, id)
+		if err == nil {
+			q, err = g.cache.ask(c, format)
+		}
+		return err
+	})
+	return q, err
+}
+
+// newSession draws what names a session and lets nothing be presented to another.
+func (g *Gate) newSession(id hufu.ContractID, version uint32) (Session, error) {
+	var random [40]byte
+	if _, err := io.ReadFull(g.Rand, random[:]); err != nil {
+		return Session{}, fmt.Errorf("gate: %w", err)
+	}
+	at := g.now()
+	return Session{
+		Nonce: base64.RawURLEncoding.EncodeToString(random[:24]), State: base64.RawURLEncoding.EncodeToString(random[24:]),
+		Contract: id, Version: version, Opened: at, Expires: at.Add(g.Lifetime),
+	}, nil
+}
+
 // Outcome is what came of an answer.
 type Outcome struct {
 	Decision hufu.Decision
 	Receipt  receipt.Receipt
 	Token    string // Receipt, signed
 	Grant    *Grant // nil unless allowed
+	Redirect string // where the wallet is to send the person's browser; or ""
 }
 
 // Grant says what an allowed visitor may do: enter by this contract until then.
@@ -132,97 +165,30 @@ type Grant struct {
 	Until    time.Time       `json:"until"`
 }
 
-// Respond judges an answer. Whatever is wrong with it is an outcome, with a receipt that is stored before
-// Respond returns. An error means that no decision could be made (the ledger or the store was out of
-// reach): the door stays shut, and the request is used up.
-func (g *Gate) Respond(ctx context.Context, answer oid4vp.Response) (*Outcome, error) {
-	return g.respond(ctx, answer, "")
-}
-
-// RespondForm is [Gate.Respond] for the parameters of a direct_post (OpenID4VP 1.0 §8.2). A vp_token that
-// cannot be read is an outcome too, and uses the request up.
-func (g *Gate) RespondForm(ctx context.Context, vpToken, state string) (*Outcome, error) {
-	token, err := oid4vp.ParseVPToken([]byte(vpToken))
-	return g.respond(ctx, oid4vp.Response{VPToken: token, State: state}, hufu.RuleOf(err))
-}
-
-// respond judges an answer, unless unreadable names a rule by which it is refused unread.
-func (g *Gate) respond(ctx context.Context, answer oid4vp.Response, unreadable hufu.Rule) (*Outcome, error) {
-	r := receipt.Receipt{Gate: g.DID, Time: g.now()}
-	s, rule, err := g.take(ctx, answer.State, r.Time)
-	if err != nil {
-		return nil, err
-	}
-	r.Nonce = s.Nonce
-	if rule == "" {
-		rule = unreadable
-	}
-	if rule != "" {
-		r.Rule = rule
-		r.Commitment = receipt.Commit(r.Nonce, answer.VPToken.InOrder(answer.VPToken.IDs()))
-		return g.conclude(ctx, r)
-	}
-	if r, err = g.Judge(ctx, s, answer.VPToken, r.Time); err != nil {
-		return nil, err
-	}
-	if r.Rule == ruleForeignNonce {
-		if r.Rule, err = g.foreignNonce(ctx, s.Nonce, answer.VPToken); err != nil {
-			return nil, err
-		}
-	}
-	return g.conclude(ctx, r)
-}
-
-// take uses up the request that state names; rule says what is wrong with it.
-func (g *Gate) take(ctx context.Context, state string, now time.Time) (Session, hufu.Rule, error) {
-	s, err := g.Store.Take(ctx, state)
-	switch {
-	case errors.Is(err, ErrUnknownSession):
-		return Session{}, RuleUnknownRequest, nil
-	case errors.Is(err, ErrAnsweredSession):
-		return Session{}, RuleReplayed, nil
-	case err != nil:
-		return Session{}, "", fmt.Errorf("gate: %w", err)
-	case !now.Before(s.Expires):
-		return s, RuleExpiredRequest, nil
-	}
-	return s, "", nil
-}
-
-// Judge is the decision in [Gate.Respond] alone: it takes no request from the store, signs nothing and keeps
-// nothing. The receipt it returns is not signed yet.
-func (g *Gate) Judge(ctx context.Context, s Session, answer oid4vp.VPToken, at time.Time) (receipt.Receipt, error) {
-	var r receipt.Receipt
-	err := g.Ledger.Read(ctx, func(v client.View) error {
-		r = receipt.Receipt{Gate: g.DID, Time: at, Nonce: s.Nonce}
-		return g.judge(v, s, answer, &r)
-	})
-	return r, err
-}
-
 // judge fills in r what the ledger and the contract say. It changes nothing else, as the ledger may run
-// it again.
-func (g *Gate) judge(v client.View, s Session, answer oid4vp.VPToken, r *receipt.Receipt) error {
+// it again. The facts are those that the contract decided by.
+func (g *Gate) judge(v client.View, s *Session, asked *receipt.Asked, answer oid4vp.VPToken, r *receipt.Receipt) (contract.Facts, error) {
+	var none contract.Facts
 	r.AsOf, r.Staleness = v.AsOf(), staleness(v, r.Time)
 	c, err := g.cache.version(v, s.Contract, s.Version)
 	if err != nil {
 		r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(answer.IDs()))
-		return refuse(r, err)
+		return none, refuse(r, err)
 	}
 	r.Contract, r.Version, r.Hash = s.Contract, s.Version, c.Hash
 	r.Commitment = receipt.Commit(s.Nonce, answer.InOrder(order(c, answer)))
 	if err := g.cache.standing(v, s.Contract, s.Version); err != nil {
-		return refuse(r, err)
+		return none, refuse(r, err)
 	}
-	result, err := g.cache.judge(v, &question{contract: c, gate: g.DID, nonce: s.Nonce, answer: answer, now: r.Time})
+	result, facts, err := g.cache.judge(v, &question{contract: c, gate: g.DID, nonce: s.Nonce, asked: asked, answer: answer, now: r.Time})
 	if err != nil {
-		return err
+		return none, err
 	}
 	r.Decision, r.Policies, r.Rule, r.Reason = result.Decision, result.Policies, result.Rule, result.Reason
 	if r.Decision == hufu.Allow {
 		r.Until = r.Time.Add(c.Grant)
 	}
-	return nil
+	return facts, nil
 }
 
 // refuse makes a refusal the receipt's outcome, and returns what is no refusal.
@@ -249,22 +215,3 @@ func order(c *contract.Contract, answer oid4vp.VPToken) []string {
 	return ids
 }
 
-// conclude signs the receipt and stores it.
-func (g *Gate) conclude(ctx context.Context, r receipt.Receipt) (*Outcome, error) {
-	token, err := receipt.Make(g.Rand, g.Signer, g.DID.URL(g.Fragment), &r)
-	if err != nil {
-		return nil, fmt.Errorf("gate: receipt: %w", err)
-	}
-	e := Entry{Time: r.Time, Decision: r.Decision, Rule: r.Rule, Token: token}
-	if r.Contract != (hufu.ContractID{}) {
-		e.Contract = r.Contract.String()
-	}
-	if _, err := g.Store.Append(ctx, e); err != nil {
-		return nil, fmt.Errorf("gate: receipt: %w", err)
-	}
-	o := &Outcome{Decision: r.Decision, Receipt: r, Token: token}
-	if r.Decision == hufu.Allow {
-		o.Grant = &Grant{Contract: r.Contract, Version: r.Version, From: r.Time, Until: r.Until}
-	}
-	return o, nil
-}

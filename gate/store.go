@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -21,6 +20,40 @@ type Session struct {
 	Version  uint32
 	Opened   time.Time // whole seconds
 	Expires  time.Time // whole seconds
+
+	Settings Settings    // how it is asked; zero: as [Gate.Request] asks
+	Secret   []byte      // the key that the answer is encrypted to, sealed; nil when it is not
+	Ticket   hufu.Digest // SHA-256 of what the service knows the session by; zero: no service asks
+	Page     hufu.Digest // SHA-256 of what a page on another device knows it by; zero: there is none
+}
+
+// Settings is how a session is asked, beside what its contract says.
+type Settings struct {
+	Mode         string   `json:"mode,omitempty"`   // response mode; "": direct_post
+	Format       string   `json:"format,omitempty"` // "": dc+sd-jwt
+	ClientID     string   `json:"client,omitempty"` // "": that of the gate's DID
+	Method       string   `json:"method,omitempty"` // of the request URI
+	Cross        bool     `json:"cross,omitempty"`  // the wallet is on another device
+	Return       string   `json:"return,omitempty"` // where the browser goes afterwards
+	Unsigned     bool     `json:"unsigned,omitempty"`
+	Origins      []string `json:"origins,omitempty"`
+	Transactions []string `json:"transactions,omitempty"` // transaction_data
+	ClaimsKey    string   `json:"claims_key,omitempty"`   // JWK to seal what is shown to; "": it is not kept
+}
+
+// Conclusion is what came of a session.
+type Conclusion struct {
+	Outcome string      // [SessionResult] without claims, as JSON; "": there is none
+	Code    hufu.Digest // SHA-256 of the response code that the result is fetched with; zero: none yet
+	Claims  []byte      // sealed; nil when nothing is kept, or no longer
+	Keep    time.Time   // until when Claims is kept
+}
+
+// Progress is how far a stored session is.
+type Progress struct {
+	Session
+	Conclusion
+	Taken bool // it was answered; without Outcome, it is not decided yet or never will be
 }
 
 // Entry is one stored receipt. It repeats of the receipt what one searches by.
@@ -40,21 +73,37 @@ var (
 )
 
 // Store keeps what a gate must not forget: which requests are open, which were answered, and every
-// receipt. It is never given a claim. What a call returned for is on disk. Safe for concurrent use, by several
-// processes too.
+// receipt. It is given claims only sealed to somebody else. What a call returned for is on disk. Safe for
+// concurrent use, by several processes too.
 type Store interface {
-	// Open records a new request. State and nonce must be new. Requests that expired more than a day
-	// before s was opened may be forgotten.
+	// Open records a new request. State, nonce, ticket and page must be new. Requests that expired more
+	// than a day before s was opened may be forgotten; secrets and claims whose time has passed are.
 	Open(ctx context.Context, s Session) error
 	// Take marks the request as answered and returns it, to one caller only: every other gets
-	// ErrAnsweredSession. A state that was never opened, or is forgotten, is ErrUnknownSession.
+	// ErrAnsweredSession. A state that was never opened, or is forgotten, is ErrUnknownSession. Its secret
+	// is forgotten.
 	Take(ctx context.Context, state string) (Session, error)
 	// Answered reports whether a request with this nonce is known to have been answered.
 	Answered(ctx context.Context, nonce string) (bool, error)
 	// Append adds a receipt and returns its number.
 	Append(ctx context.Context, e Entry) (int64, error)
+	// Conclude adds the receipt of a taken session and records what came of it, both or neither.
+	Conclude(ctx context.Context, state string, e Entry, c Conclusion) (int64, error)
 	// Receipts lists up to limit receipts with a number above after, in order.
 	Receipts(ctx context.Context, after int64, limit int) ([]Entry, error)
+
+	// ByState, ByTicket and ByPage find a session, or ErrUnknownSession.
+	ByState(ctx context.Context, state string) (Progress, error)
+	ByTicket(ctx context.Context, ticket hufu.Digest) (Progress, error)
+	ByPage(ctx context.Context, page hufu.Digest) (Progress, error)
+	// SetCode replaces the response code of a concluded session.
+	SetCode(ctx context.Context, page, code hufu.Digest) error
+	// TakeClaims returns the claims of a concluded session to one caller, and forgets them. Every other,
+	// and every one after they were to be kept, gets nil.
+	TakeClaims(ctx context.Context, ticket hufu.Digest, now time.Time) ([]byte, error)
+	// Concluded lists the pages of the sessions whose receipts have a number above after, and the highest
+	// number there is.
+	Concluded(ctx context.Context, after int64) (pages []hufu.Digest, last int64, err error)
 	Close() error
 }
 
@@ -80,60 +129,19 @@ func OpenStore(ctx context.Context, dsn string) (Store, error) {
 	return store{d}, nil
 }
 
-func (s store) Open(ctx context.Context, e Session) error {
-	return s.Write(ctx, func(t *database.Tx) error {
-		if _, err := t.ExecContext(ctx, "DELETE FROM requests WHERE expires < ?", e.Opened.Add(-forgetAfter).Unix()); err != nil {
-			return err
-		}
-		_, err := t.ExecContext(ctx, "INSERT INTO requests (state, nonce, contract, version, opened, expires) VALUES (?, ?, ?, ?, ?, ?)",
-			e.State, e.Nonce, e.Contract.String(), e.Version, e.Opened.Unix(), e.Expires.Unix())
-		return err
-	})
-}
-
-func (s store) Take(ctx context.Context, state string) (Session, error) {
-	e := Session{State: state}
-	err := s.Write(ctx, func(t *database.Tx) error {
-		var contract string
-		var opened, expires int64
-		err := t.QueryRowContext(ctx, "UPDATE requests SET answered = 1 WHERE state = ? AND answered = 0 RETURNING nonce, contract, version, opened, expires", state).
-			Scan(&e.Nonce, &contract, &e.Version, &opened, &expires)
-		if errors.Is(err, sql.ErrNoRows) {
-			var n int
-			if err := t.QueryRowContext(ctx, "SELECT count(*) FROM requests WHERE state = ?", state).Scan(&n); err != nil {
-				return err
-			}
-			if n == 0 {
-				return ErrUnknownSession
-			}
-			return ErrAnsweredSession
-		}
-		if err != nil {
-			return err
-		}
-		e.Opened, e.Expires = time.Unix(opened, 0).UTC(), time.Unix(expires, 0).UTC()
-		e.Contract, err = hufu.ParseContractID(contract)
-		return err
-	})
-	if err != nil {
-		return Session{}, err
-	}
-	return e, nil
-}
-
-func (s store) Answered(ctx context.Context, nonce string) (bool, error) {
-	var n int
-	err := s.QueryRowContext(ctx, "SELECT count(*) FROM requests WHERE nonce = ? AND answered = 1", nonce).Scan(&n)
-	return n > 0, err
-}
-
 func (s store) Append(ctx context.Context, e Entry) (number int64, err error) {
 	err = s.Write(ctx, func(t *database.Tx) error {
-		// Changes happen one after another: the numbers have no gaps, as a sequence's would.
-		return t.QueryRowContext(ctx, `INSERT INTO receipts (number, time, contract, decision, rule, token)
-			VALUES ((SELECT coalesce(max(number), 0) + 1 FROM receipts), ?, ?, ?, ?, ?) RETURNING number`,
-			e.Time.Unix(), e.Contract, e.Decision.String(), string(e.Rule), e.Token).Scan(&number)
+		number, err = appendReceipt(ctx, t, e)
+		return err
 	})
+	return number, err
+}
+
+// appendReceipt numbers without gaps, as changes happen one after another.
+func appendReceipt(ctx context.Context, t *database.Tx, e Entry) (number int64, err error) {
+	err = t.QueryRowContext(ctx, `INSERT INTO receipts (number, time, contract, decision, rule, token)
+		VALUES ((SELECT coalesce(max(number), 0) + 1 FROM receipts), ?, ?, ?, ?, ?) RETURNING number`,
+		e.Time.Unix(), e.Contract, e.Decision.String(), string(e.Rule), e.Token).Scan(&number)
 	return number, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,7 @@ func testSessions(t *testing.T, s gate.Store) {
 	if used := must[bool](t)(s.Answered(ctx, want.Nonce)); used {
 		t.Error("answered before it was")
 	}
-	if got := must[gate.Session](t)(s.Take(ctx, want.State)); got != want {
+	if got := must[gate.Session](t)(s.Take(ctx, want.State)); !reflect.DeepEqual(got, want) {
 		t.Errorf("took %+v, opened %+v", got, want)
 	}
 	if _, err := s.Take(ctx, want.State); !errors.Is(err, gate.ErrAnsweredSession) {

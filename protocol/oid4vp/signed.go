@@ -156,3 +156,9 @@ func hostOf(text string) string {
 	}
 	return u.Hostname()
 }
+
+// Check refuses a request that [Request.Sign] would refuse, without signing it.
+func (r *Request) Check() error {
+	_, err := r.payload(signed)
+	return err
+}
