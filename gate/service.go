@@ -50,8 +50,8 @@ type Config struct {
 	// key is replaced by a random one, with which encrypted sessions end when the process does.
 	Seal [32]byte
 
-	Now         func() time.Time
-	Rand        io.Reader // nil is crypto/rand
+	Now  func() time.Time
+	Rand io.Reader // nil is crypto/rand
 }
 
 // Gate is a verifier. It is safe for concurrent use.
@@ -214,4 +214,3 @@ func order(c *contract.Contract, answer oid4vp.VPToken) []string {
 	}
 	return ids
 }
-

@@ -26,7 +26,9 @@ type watches struct {
 	stop    context.CancelFunc // of the poll; nil when none runs
 }
 
-func newWatches(s Store) *watches { return &watches{store: s, waiting: map[hufu.Digest][]chan struct{}{}} }
+func newWatches(s Store) *watches {
+	return &watches{store: s, waiting: map[hufu.Digest][]chan struct{}{}}
+}
 
 // watch returns a channel that is closed when the session of a page may have been concluded, so that its
 // watcher looks again, and what ends the waiting. ok is false when too many wait.

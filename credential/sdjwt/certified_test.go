@@ -23,7 +23,7 @@ func TestVerifyCertified(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject := x5c.Subject{CommonName: "Agency", Country: "CN"}
-	ca, err := x5c.MakeCA(rand.Reader, authority, did, x5c.Subject{CommonName: "Agency CA", Country: "CN"}, s.now.AddDate(0, -2, 0), s.now.AddDate(2, 0, 0))
+	ca, err := x5c.MakeCA(rand.Reader, authority, did, subject, s.now.AddDate(0, -2, 0), s.now.AddDate(2, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
