@@ -76,11 +76,7 @@ func (s *scene) told(t *testing.T, lies map[string]lie, dial func() *client.Clie
 				}
 			}
 			s.liar.Lie(nil)
-			for do(c) != nil {
-				if s.ctx.Err() != nil {
-					t.Fatal("the client did not go on with an honest node")
-				}
-			}
+			s.until("the client goes on with an honest node", func() bool { return do(c) == nil })
 		})
 	}
 }
@@ -450,18 +446,13 @@ func TestLiesAboutTransactions(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.liar.Lie(nil)
-			for {
+			s.until("the client goes on with an honest node", func() bool {
 				rec, _, err := record(s.ctx, c, p.id)
-				if err == nil {
-					if rec.Sequence != p.sequence {
-						t.Fatalf("the record has sequence %d, not %d", rec.Sequence, p.sequence)
-					}
-					return
+				if err == nil && rec.Sequence != p.sequence {
+					t.Fatalf("the record has sequence %d, not %d", rec.Sequence, p.sequence)
 				}
-				if s.ctx.Err() != nil {
-					t.Fatal(err)
-				}
-			}
+				return err == nil
+			})
 		})
 	}
 }

@@ -108,13 +108,23 @@ func (s *scene) deceived() *client.Client {
 // await waits for a height, also past a node that is away.
 func (s *scene) await(c *client.Client, height hufu.Height) {
 	s.t.Helper()
-	for {
+	s.until("the height is reached", func() bool {
 		_, err := c.Await(s.ctx, height)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, client.ErrUnreachable) {
+		if err != nil && !errors.Is(err, client.ErrUnreachable) {
 			s.t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
+// until tries again until what is so.
+func (s *scene) until(what string, so func() bool) {
+	s.t.Helper()
+	for !so() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-s.ctx.Done():
+			s.t.Fatalf("it never came to be that %s", what)
 		}
 	}
 }

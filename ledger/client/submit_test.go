@@ -180,13 +180,7 @@ func TestSharedWait(t *testing.T) {
 		_, err := c.Submit(second, raw)
 		joined <- err
 	}()
-	// The second is there when a third, who gives up at once, finds the transaction waited for: Submit
-	// registers before it looks at its context.
-	for client.Waiting(c) != 2 {
-		if s.ctx.Err() != nil {
-			t.Fatal("the second never joined")
-		}
-	}
+	s.until("the second waits too", func() bool { return client.Waiting(c) == 2 })
 	cancel()
 	if err := <-outcome; !errors.Is(err, client.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
 		t.Errorf("the first: %v", err)
@@ -290,14 +284,10 @@ func TestNodeGoneWhileWaiting(t *testing.T) {
 	if err := s.node.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if _, err := c.Head(s.ctx); errors.Is(err, client.ErrUnreachable) {
-			break
-		}
-		if s.ctx.Err() != nil {
-			t.Fatal("nobody noticed that the node is gone")
-		}
-	}
+	s.until("the client knows that the node is gone", func() bool {
+		_, err := c.Head(s.ctx)
+		return errors.Is(err, client.ErrUnreachable)
+	})
 	_, err := c.Submit(s.ctx, p.update("n"))
 	if !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("offered to a node that is gone: %v", err)
@@ -327,11 +317,7 @@ func TestWaitEndedByTheCaller(t *testing.T) {
 		outcome <- err
 	}
 	go submit(ctx)
-	for client.Waiting(c) != 1 {
-		if s.ctx.Err() != nil {
-			t.Fatal("nobody waits")
-		}
-	}
+	s.until("somebody waits", func() bool { return client.Waiting(c) == 1 })
 	cancel()
 	if err := <-outcome; !errors.Is(err, client.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
@@ -340,11 +326,7 @@ func TestWaitEndedByTheCaller(t *testing.T) {
 		t.Errorf("%d still wait", n)
 	}
 	go submit(s.ctx)
-	for client.Waiting(c) != 1 {
-		if s.ctx.Err() != nil {
-			t.Fatal("nobody waits")
-		}
-	}
+	s.until("somebody waits", func() bool { return client.Waiting(c) == 1 })
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
