@@ -17,50 +17,84 @@ type reads struct {
 
 	mu         sync.RWMutex
 	commits    uint64 // told of so far
-	young, old map[string][]byte
+	young, old map[string]*kept
 	bytes      int // in young
+}
+
+// kept is one key's value, nil for none, and what it was decoded to, nil when nobody asked yet.
+type kept struct {
+	value   []byte
+	decoded any
 }
 
 // maxReadBytes bounds one generation of what is kept; there are two.
 const maxReadBytes = 8 << 20
 
 // readOverhead is about what keeping a record takes beside its key and value.
-const readOverhead = 64
+const readOverhead = 128
 
 func newReads(st store.Store) *reads {
-	return &reads{store: st, young: map[string][]byte{}}
+	return &reads{store: st, young: map[string]*kept{}}
 }
 
 // Get is [state.Reader]'s.
 func (r *reads) Get(key []byte) ([]byte, error) {
+	k, _, err := r.get(key)
+	return k.value, err
+}
+
+// Kept is [state.Keeper]'s.
+func (r *reads) Kept(key []byte, decode func(raw []byte) (any, error)) (any, error) {
+	k, at, err := r.get(key)
+	if err != nil || k.value == nil || k.decoded != nil {
+		return k.decoded, err
+	}
+	decoded, err := decode(k.value)
+	if err != nil || at == nil {
+		return decoded, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at.decoded = decoded // of at's value, whether or not that is still the key's
+	return decoded, nil
+}
+
+// get returns what is kept of key, and where, nil when it could not be kept.
+func (r *reads) get(key []byte) (kept, *kept, error) {
 	r.mu.RLock()
-	value, ok := r.young[string(key)]
-	if !ok {
-		value, ok = r.old[string(key)]
+	at := r.young[string(key)]
+	if at == nil {
+		at = r.old[string(key)]
 	}
 	commits := r.commits
-	r.mu.RUnlock()
-	if ok {
-		return value, nil
+	var k kept
+	if at != nil {
+		k = *at
 	}
-	value, err := r.store.Get(key)
-	if err != nil {
-		return nil, err
+	r.mu.RUnlock()
+	if at != nil {
+		return k, at, nil
+	}
+	var err error
+	if k.value, err = r.store.Get(key); err != nil {
+		return k, nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.commits == commits { // otherwise it may be what was there before
-		r.keep(string(key), value)
+		at = r.keep(string(key), k.value)
 	}
-	return value, nil
+	return k, at, nil
 }
 
-func (r *reads) keep(key string, value []byte) {
+func (r *reads) keep(key string, value []byte) *kept {
 	if r.bytes >= maxReadBytes {
-		r.young, r.old, r.bytes = map[string][]byte{}, r.young, 0
+		r.young, r.old, r.bytes = map[string]*kept{}, r.young, 0
 	}
-	r.young[key] = value
+	at := &kept{value: value}
+	r.young[key] = at
 	r.bytes += len(key) + len(value) + readOverhead
+	return at
 }
 
 // committed tells what the last commit changed, before the next block is executed.
@@ -69,9 +103,7 @@ func (r *reads) committed(changes []store.Change) {
 	defer r.mu.Unlock()
 	r.commits++
 	for _, c := range changes {
-		_, young := r.young[string(c.Key)]
-		_, old := r.old[string(c.Key)]
-		if young || old {
+		if r.young[string(c.Key)] != nil || r.old[string(c.Key)] != nil {
 			delete(r.old, string(c.Key))
 			r.keep(string(c.Key), c.Value)
 		}

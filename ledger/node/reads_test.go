@@ -46,6 +46,9 @@ func TestReadsFollowTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if decoded, err := r.Kept(k, func(raw []byte) (any, error) { return len(raw), nil }); err != nil || (want == nil) != (decoded == nil) || want != nil && decoded != len(want) {
+				t.Fatalf("at height %d %s is decoded to %v of %d bytes (%v)", height, k, decoded, len(want), err)
+			}
 			got, err := r.Get(k)
 			if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
 				t.Fatalf("at height %d %s is %d bytes, not %d (%v)", height, k, len(got), len(want), err)

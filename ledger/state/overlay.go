@@ -32,6 +32,24 @@ func (o *Overlay) Get(key []byte) ([]byte, error) {
 	return o.base.Get(key)
 }
 
+// Kept is [Keeper]'s: what was changed here is decoded each time, the rest is the base's to keep.
+func (o *Overlay) Kept(key []byte, decode func(raw []byte) (any, error)) (any, error) {
+	raw, changed := o.changed[string(key)]
+	if base, ok := o.base.(Keeper); ok && !changed {
+		return base.Kept(key, decode)
+	}
+	if !changed {
+		var err error
+		if raw, err = o.base.Get(key); err != nil {
+			return nil, err
+		}
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	return decode(raw)
+}
+
 // Set writes value at key. The overlay keeps value; the caller must not change it afterwards. An
 // empty value is a value; only nil deletes.
 func (o *Overlay) Set(key, value []byte) {

@@ -35,6 +35,10 @@ func Load[T any](r Reader, key []byte) (*T, error) {
 	if err != nil || raw == nil {
 		return nil, err
 	}
+	return decode[T](key, raw)
+}
+
+func decode[T any](key, raw []byte) (*T, error) {
 	rec := new(T)
 	if err := encoding.Unmarshal(raw, rec); err != nil {
 		return nil, fmt.Errorf("state: record at %q: %w", prefix(key), err)

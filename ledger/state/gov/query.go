@@ -60,7 +60,10 @@ func GetRoster(r state.Reader) (*Roster, error) {
 
 // Params reads the parameters.
 func Params(r state.Reader) (tx.Params, error) {
-	rec, err := GetParams(r)
+	rec, err := state.Peek[ParamsRecord](r, ParamsKey())
+	if err == nil && rec == nil {
+		err = errNoGenesis
+	}
 	if err != nil {
 		return tx.Params{}, err
 	}

@@ -22,7 +22,7 @@ func Charge(ctx state.Context, o *state.Overlay, member hufu.ID, open bool, cost
 }
 
 func charge(ctx state.Context, r state.Reader, member hufu.ID, open bool, cost, queued uint64) (*Usage, error) {
-	m, err := GetMember(r, member)
+	m, err := state.Peek[Member](r, MemberKey(member))
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +51,13 @@ func CurrentUsage(ctx state.Context, r state.Reader, member hufu.ID) (*Usage, er
 		return nil, err
 	}
 	epoch := ctx.Time / int64(p.EpochSeconds)
-	u, err := state.Load[Usage](r, UsageKey(member))
+	last, err := state.Peek[Usage](r, UsageKey(member))
 	if err != nil {
 		return nil, err
 	}
-	if u == nil || u.Epoch != epoch {
-		u = &Usage{Epoch: epoch}
+	u := Usage{Epoch: epoch}
+	if last != nil && last.Epoch == epoch {
+		u = *last
 	}
-	return u, nil
+	return &u, nil
 }

@@ -1,0 +1,66 @@
+package state_test
+
+import (
+	"testing"
+
+	"github.com/hufu-id/hufu/ledger/state"
+)
+
+// keeper is a state that decodes each value once.
+type keeper struct {
+	values  map[string][]byte
+	decoded map[string]any
+	times   int
+}
+
+func (k *keeper) Get(key []byte) ([]byte, error) { return k.values[string(key)], nil }
+
+func (k *keeper) Kept(key []byte, decode func([]byte) (any, error)) (any, error) {
+	if d := k.decoded[string(key)]; d != nil || k.values[string(key)] == nil {
+		return d, nil
+	}
+	k.times++
+	d, err := decode(k.values[string(key)])
+	k.decoded[string(key)] = d
+	return d, err
+}
+
+type counter struct {
+	N uint64 `cbor:"1,keyasint"`
+}
+
+// Peek sees what Load sees: the base's records, decoded once, and those that were changed on top.
+func TestPeek(t *testing.T) {
+	base := &keeper{values: map[string][]byte{"a": {0xa1, 0x01, 0x07}}, decoded: map[string]any{}}
+	o := state.NewOverlay(base)
+	check := func(key string, want uint64, there bool) {
+		t.Helper()
+		for _, r := range []state.Reader{o, state.NewOverlay(o)} {
+			for range 2 {
+				peeked, err := state.Peek[counter](r, []byte(key))
+				if err != nil || (peeked != nil) != there || there && peeked.N != want {
+					t.Fatalf("%s is %+v (%v)", key, peeked, err)
+				}
+				loaded, err := state.Load[counter](r, []byte(key))
+				if err != nil || (loaded != nil) != there || there && *loaded != *peeked {
+					t.Fatalf("%s is loaded as %+v (%v)", key, loaded, err)
+				}
+			}
+		}
+	}
+	check("a", 7, true)
+	check("b", 0, false)
+	if base.times != 1 {
+		t.Errorf("decoded %d times", base.times)
+	}
+	if err := state.Save(o, []byte("a"), &counter{N: 8}); err != nil {
+		t.Fatal(err)
+	}
+	check("a", 8, true)
+	o.Delete([]byte("a"))
+	check("a", 0, false)
+	o.Set([]byte("a"), []byte{0xff})
+	if _, err := state.Peek[counter](o, []byte("a")); err == nil {
+		t.Error("a damaged record was read")
+	}
+}
