@@ -26,7 +26,7 @@ import (
 func (a *app) gateCmd() *cobra.Command {
 	return group("gate", "A service's door: check and publish its contract, ask, decide, replay",
 		"  hufu gate check reading-room.toml\n  hufu gate publish reading-room.toml --as library",
-		a.gateCheckCmd(), a.gatePublishCmd(), a.gateRetireCmd(), a.gateRequestCmd(), a.gateDecideCmd(), a.gateReplayCmd())
+		a.gateCheckCmd(), a.gatePublishCmd(), a.gateRetireCmd(), a.gateRequestCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateServeCmd())
 }
 
 // contractProblem is one mistake in a contract's file.
@@ -251,7 +251,7 @@ func (a *app) openGate(ctx context.Context, l *session, name, responseURI string
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := gate.OpenStore(ctx, l.home.Path(home.GateFile))
+	st, err := gate.OpenStore(ctx, a.database(l.home, home.GateFile))
 	if err != nil {
 		return nil, nil, err
 	}

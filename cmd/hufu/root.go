@@ -18,6 +18,7 @@ type app struct {
 	home           string
 	passphraseFile string
 	keyFile        string
+	db             string
 }
 
 func (a *app) root() *cobra.Command {
@@ -52,6 +53,7 @@ Run a network of one:    hufu up --home ./net`,
 	f.StringVar(&a.home, "home", defaultHome(), "directory of keys, databases and settings")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "read the key store's passphrase from this file (first line; /dev/fd/N works)")
 	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase; made with a new home when there is none")
+	f.StringVar(&a.db, "db", "", "postgres:// DSN of the database of issuer and gates, instead of SQLite files in the home (or the environment's HUFU_DB)")
 	c.AddCommand(
 		a.demoCmd(), a.upCmd(), a.rosterCmd(),
 		a.didCmd(), a.govCmd(), a.trustCmd(),

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/ledger/client"
@@ -27,8 +26,8 @@ const founderName = "member"
 
 // upOptions are the flags of "hufu up".
 type upOptions struct {
-	network, listen, rpc string
-	verbose              bool
+	originOptions
+	network, rpc string
 }
 
 func (a *app) upCmd() *cobra.Command {
@@ -41,17 +40,20 @@ of an issuer (a verification method called "issuing") and gates (one called "gat
 not exist yet is made: keys, one founding member called "member", and a network with this one validator.
 
 HTTP on --listen: /healthz /readyz /metrics /1.0/identifiers/{did} /statuslists/{did}/{n} /gates/{name}/gate/...
-The node's RPC, for clients and auditors, on --rpc. Both on loopback only.`,
+Plain HTTP on loopback only; elsewhere with --tls self-signed, or --tls-cert and --tls-key. The node's RPC, for
+clients and auditors, on --rpc, on loopback only. Commands such as "hufu gate result" talk to the process
+through a socket in the home.`,
 		Example: "  hufu up --home ./net --network hufu-dev",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !hufu.Network(o.network).Valid() {
 				return usagef("--network: a name has 1 to %d characters of a-z, 0-9 and -", hufu.MaxNetworkLen)
 			}
-			for _, addr := range []string{o.listen, o.rpc} {
-				if err := server.CheckLoopback(addr); err != nil {
-					return err // before anything is made
-				}
+			if err := o.check(); err != nil {
+				return err // before anything is made
+			}
+			if err := server.CheckLoopback(o.rpc); err != nil {
+				return err
 			}
 			h, err := a.openOrFound(hufu.Network(o.network), c.Flags().Changed("network"))
 			if err != nil {
@@ -62,9 +64,8 @@ The node's RPC, for clients and auditors, on --rpc. Both on loopback only.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the HTTP interface")
 	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC")
-	f.BoolVar(&o.verbose, "verbose", false, "log what the engine does")
+	o.add(c, "127.0.0.1:8080")
 	return c
 }
 
@@ -110,40 +111,45 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 		return err
 	}
 	n, err := node.Start(ctx, node.Config{
-		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: o.rpc, Log: a.logger(o.verbose),
+		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: o.rpc, Log: a.engineLog(o.verbose),
 	}, node.Keys{Validator: validator, Node: p2p})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
 	// After the node, which holds the home's lock: of two processes for one home, the second is told so.
-	listener, err := server.Listen(ctx, o.listen)
+	g, err := a.openOrigin(ctx, a.home, &o.originOptions)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // again, when serving has closed it
+	defer func() { err = errors.Join(err, g.close()) }()
 	c, err := dialHome(h, n.URL())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	go keepTrust(ctx, a.logger(o.verbose), h, c)
-	url := "http://" + listener.Addr().String()
-	if err := h.SetRunning(&home.Running{PID: os.Getpid(), Listen: url, Node: n.URL()}); err != nil {
+	go keepTrust(ctx, a.engineLog(o.verbose), h, c)
+	if err := h.SetRunning(&home.Running{PID: os.Getpid(), Listen: g.url, Node: n.URL()}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
-	parts, closeParts, err := a.parts(ctx, h, c, url)
+	g.registry.MustRegister(ledgerMetrics(c)...)
+	parts, err := a.parts(ctx, &session{c, h}, g, rolesServed{issuer: true, gates: true})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeParts()) }()
-	if err := a.emit(map[string]any{"network": h.Network(), "listen": url, "node": n.URL(), "home": a.home}, func(w io.Writer) {
-		fmt.Fprintf(w, "network %s is up\n  HTTP %s\n  node %s\n  home %s\n", h.Network(), url, n.URL(), a.home)
+	defer func() { err = errors.Join(err, parts.close()) }()
+	s, err := admin.Listen(ctx, a.home, admin.Whole, parts.verbs)
+	if err != nil {
+		return err
+	}
+	if err := a.emit(map[string]any{"network": h.Network(), "listen": g.url, "node": n.URL(), "home": a.home}, func(w io.Writer) {
+		fmt.Fprintf(w, "network %s is up\n  HTTP %s\n  node %s\n  home %s\n", h.Network(), g.url, n.URL(), a.home)
+		g.sayTrust(w)
 	}); err != nil {
 		return err
 	}
-	return serveUntil(ctx, n, func(ctx context.Context) error { return server.Serve(ctx, listener, server.Routes(parts)) })
+	return serveUntil(ctx, n, func(ctx context.Context) error { return g.serve(ctx, server.Routes(parts.Parts), s) })
 }
 
 // serveUntil serves until ctx ends or the node can no longer go on.
@@ -160,48 +166,8 @@ func serveUntil(ctx context.Context, n *node.Node, serve func(context.Context) e
 	return errors.Join(serve(ctx), n.Err())
 }
 
-// parts opens the services of the roles that this home has keys for.
-func (a *app) parts(ctx context.Context, h *home.Home, c *client.Client, url string) (server.Parts, func() error, error) {
-	p := server.Parts{Ledger: c, Metrics: newMetrics(c), Gates: map[string]http.Handler{}}
-	var closers []func() error
-	closeAll := func() error {
-		var err error
-		for _, f := range closers {
-			err = errors.Join(err, f())
-		}
-		return err
-	}
-	s := &session{c, h}
-	for _, name := range h.With(home.GateMethod) {
-		g, done, err := a.openGate(ctx, s, name, gateURL(url, name))
-		if errors.Is(err, errNoRole) {
-			continue // its key is not on the ledger yet, or no longer
-		}
-		if err != nil {
-			return p, nil, errors.Join(err, closeAll())
-		}
-		closers = append(closers, done)
-		p.Gates[name] = g.Handler()
-	}
-	for _, name := range h.With(home.IssuingMethod) {
-		i, err := a.openIssuer(ctx, s, name)
-		if errors.Is(err, errNoRole) {
-			continue
-		}
-		if err != nil {
-			return p, nil, errors.Join(err, closeAll())
-		}
-		closers = append(closers, i.Close)
-		p.Issuer = i.Handler()
-		break
-	}
-	return p, closeAll, nil
-}
-
-// newMetrics is what /metrics serves: the process, and the ledger as the node shows it.
-func newMetrics(c *client.Client) *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+// ledgerMetrics are what /metrics says of the process, and of the ledger as the node shows it.
+func ledgerMetrics(c *client.Client) []prometheus.Collector {
 	head := func(value func(hufu.AsOf) float64) func() float64 {
 		return func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -213,19 +179,11 @@ func newMetrics(c *client.Client) *prometheus.Registry {
 			return value(h)
 		}
 	}
-	r.MustRegister(
+	return []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_height", Help: "Height of the newest verified state; -1 when there is none."},
 			head(func(h hufu.AsOf) float64 { return float64(h.Height) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_staleness_seconds", Help: "Age of the newest verified state; -1 when there is none."},
 			head(func(h hufu.AsOf) float64 { return time.Since(h.Time).Seconds() })),
-	)
-	return r
-}
-
-func (a *app) logger(verbose bool) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose {
-		level = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }

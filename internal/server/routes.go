@@ -35,7 +35,7 @@ func Routes(p Parts) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, p.Ledger) })
 	mux.HandleFunc("GET /1.0/identifiers/{did}", func(w http.ResponseWriter, r *http.Request) { resolve(w, r, p.Ledger) })
 	if p.Metrics != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{}))
+		mux.Handle("GET /metrics", here(promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{})))
 	}
 	if p.Issuer != nil {
 		mux.Handle("/statuslists/", p.Issuer)
@@ -44,6 +44,17 @@ func Routes(p Parts) http.Handler {
 		mux.Handle("/gates/"+name+"/", http.StripPrefix("/gates/"+name, gate))
 	}
 	return mux
+}
+
+// here hides from other machines what is for the operator of this one.
+func here(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, counted := caller(r, true); counted || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // ready answers 200 with the verified head, or 503 while there is none.

@@ -74,7 +74,7 @@ func TestListen(t *testing.T) {
 		"":                 "host:port",
 		"127.0.0.1:99999":  "port",
 	} {
-		l, err := server.Listen(t.Context(), addr)
+		l, err := server.Listen(t.Context(), addr, false)
 		if err == nil {
 			l.Close()
 		}
@@ -83,7 +83,7 @@ func TestListen(t *testing.T) {
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:0", "localhost:0", "127.9.9.9:0"} {
-		l, err := server.Listen(t.Context(), addr)
+		l, err := server.Listen(t.Context(), addr, false)
 		if err != nil {
 			t.Errorf("%s: %v", addr, err)
 			continue
@@ -91,7 +91,7 @@ func TestListen(t *testing.T) {
 		if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			t.Errorf("%s listens on %s", addr, l.Addr())
 		}
-		if _, err := server.Listen(t.Context(), l.Addr().String()); err == nil {
+		if _, err := server.Listen(t.Context(), l.Addr().String(), false); err == nil {
 			t.Error("one address twice")
 		}
 		l.Close()
@@ -101,7 +101,7 @@ func TestListen(t *testing.T) {
 // serve serves h until the test ends and returns its URL, what stops it, and what Serve returned.
 func serve(t *testing.T, h http.Handler) (url string, stop func(), done <-chan error) {
 	t.Helper()
-	l, err := server.Listen(t.Context(), "127.0.0.1:0")
+	l, err := server.Listen(t.Context(), "127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func serve(t *testing.T, h http.Handler) (url string, stop func(), done <-chan e
 	ended := make(chan error, 1)
 	gone := make(chan struct{})
 	go func() {
-		ended <- server.Serve(ctx, l, h)
+		ended <- server.Serve(ctx, l, h, server.Options{})
 		close(gone)
 	}()
 	t.Cleanup(func() { cancel(); <-gone })
@@ -240,7 +240,7 @@ func TestBodyLimit(t *testing.T) {
 	for size, want := range map[int]int{0: 200, maxBody: 200, maxBody + 1: 413, 3 * maxBody: 413} {
 		// A reader of unknown length: the limit must not depend on what the caller says it will send.
 		body := io.MultiReader(strings.NewReader(strings.Repeat("x", size)))
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/gates/x", body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,14 +314,14 @@ func TestStopLosesNoAnswer(t *testing.T) {
 
 // When the listener fails, Serve says so instead of waiting to be stopped.
 func TestListenerFails(t *testing.T) {
-	l, err := server.Listen(t.Context(), "127.0.0.1:0")
+	l, err := server.Listen(t.Context(), "127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := server.Serve(ctx, l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
+	if err := server.Serve(ctx, l, http.NotFoundHandler(), server.Options{}); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
