@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
-RACE = ./database/... ./issuer/... ./gate/... ./keys/keystore/... ./ledger/client/... ./audit/...
+RACE = ./database/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/... ./ledger/store/... ./ledger/node/... ./ledger/client/... ./audit/... ./internal/home
 
 .PHONY: all build demo test unit race wasm lint format vet fmt fuzz bench setup clean
 

@@ -73,3 +73,6 @@ func (a *App) FillVerifier() (undo func()) {
 
 // StateDir is where a home keeps the ledger's state.
 const StateDir = stateDir
+
+// LogFile is where a home keeps the engine's log.
+const LogFile = engineDir + "/data/cs.wal/wal"

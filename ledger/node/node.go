@@ -157,6 +157,11 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	if string(n.network) != engine.GenesisDoc().ChainID {
 		return fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
 	}
+	if height := engine.BlockStore().Height(); height > 0 {
+		if err := closeHeight(engine.Config().Consensus.WalFile(), height, n.logger(cfg)); err != nil {
+			return err
+		}
+	}
 	if err := engine.Start(); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
