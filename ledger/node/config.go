@@ -83,7 +83,7 @@ func (c *Config) complete() error {
 // proposal and before it had written it down: it may not sign another for that round. Then nothing but
 // these times passes until the next round. Every round waits longer than the one before it.
 const (
-	lonePropose = 500 * time.Millisecond
+	lonePropose = time.Second
 	loneVote    = 50 * time.Millisecond
 )
 

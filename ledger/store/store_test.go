@@ -39,6 +39,9 @@ func TestDisk(t *testing.T) {
 		"small cache":             {LeafCache: 256 * 68 * 3},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && opts.Bucket != 0 {
+				t.Skip("left to the long run: what goes on at once is the same in every layout")
+			}
 			storetest.Run(t, func(tb testing.TB) store.Store { return open(tb, fastDir(tb), opts) })
 		})
 	}
