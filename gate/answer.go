@@ -82,6 +82,9 @@ func (g *Gate) respond(ctx context.Context, a *oid4vp.Answer, unreadable error) 
 	if a.Encrypted != nil {
 		state = a.Encrypted.KeyID // each session has a key of its own, named by its state
 	}
+	if state == "" && unreadable != nil { // which request it would answer cannot be told
+		return g.settle(ctx, Session{}, "", a, "", unreadable)
+	}
 	s, rule, err := g.take(ctx, state, g.now())
 	if err != nil {
 		return nil, err
@@ -261,7 +264,7 @@ func (g *Gate) conclusion(s *Session, o *Outcome, facts contract.Facts) (c Concl
 			return c, fmt.Errorf("gate: claims: %w", err)
 		}
 	}
-	code := ""
+	var code string
 	switch set := &s.Settings; {
 	case set.Cross: // the page on the other device gets the code, and the wallet's browser a page to end on
 		if code, _, err = newSecret(g.Rand); err == nil {

@@ -53,8 +53,8 @@ func (g *Gate) OpenSession(ctx context.Context, in SessionInput) (*SessionOutput
 			return nil, err
 		}
 	}
-	page := ""
 	if in.CrossDevice {
+		var page string
 		if page, s.Page, err = newSecret(g.Rand); err != nil {
 			return nil, err
 		}

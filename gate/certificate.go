@@ -24,7 +24,7 @@ const certificateLife = 90 * 24 * time.Hour
 // Certify makes a new key and a certificate for it, with the host names that wallets reach the gate by.
 // authority is a P-256 key that did has on the ledger for assertions.
 func Certify(rand io.Reader, did hufu.DID, authority keys.Signer, name string, dns []string, now time.Time) (*Certificate, error) {
-	from := now.Add(-ClockSkew)
+	from := now.Truncate(time.Second) // not earlier: the authority may be as new as the gate
 	ca, err := x5c.MakeCA(rand, authority, did, x5c.Subject{CommonName: name + " authority"}, from, from.Add(certificateLife+24*time.Hour))
 	if err != nil {
 		return nil, fmt.Errorf("gate: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -14,18 +15,25 @@ import (
 
 // Limits of the gate's endpoints.
 const (
-	maxForm      = 3*oid4vp.MaxVPToken + 1024 // bytes; form encoding triples at worst
-	maxHTTPTime  = 10 * time.Second           // for one call
+	// maxForm holds the longest answer: base64url is written as it is in a form, the JSON around it triples.
+	maxForm      = oid4vp.MaxVPToken + oid4vp.MaxVPToken/2
+	maxFetch     = 3*oid4vp.MaxWalletMetadata + 4096
+	maxHTTPTime  = 10 * time.Second // for one call
 	formType     = "application/x-www-form-urlencoded"
 	requestMedia = "application/oauth-authz-req+jwt" // OpenID4VP 1.0 §5.10.1
+
+	codeUnavailable = "temporarily_unavailable" // RFC 6749 §4.1.2.1
 )
 
 // answerJSON is what a wallet is told. Members beyond the standard's are allowed (OpenID4VP 1.0 §8.2).
 type answerJSON struct {
-	Decision hufu.Decision `json:"decision"`
-	Receipt  string        `json:"receipt"`
-	Rule     hufu.Rule     `json:"rule,omitempty"`
-	Grant    *Grant        `json:"grant,omitempty"`
+	Error       string        `json:"error,omitempty"`
+	Description string        `json:"error_description,omitempty"`
+	Redirect    string        `json:"redirect_uri,omitempty"`
+	Decision    hufu.Decision `json:"decision"`
+	Receipt     string        `json:"receipt"`
+	Rule        hufu.Rule     `json:"rule,omitempty"`
+	Grant       *Grant        `json:"grant,omitempty"`
 }
 
 type errorJSON struct {
@@ -36,74 +44,162 @@ type errorJSON struct {
 
 // Handler serves the gate:
 //
-//	POST /gate/{contract}/request   a new signed request object for one of the gate's contracts
-//	POST /gate/response             direct_post (OpenID4VP 1.0 §8.2): vp_token and state, form encoded
+//	POST /gate/{contract}/request       a new signed request object for one of the gate's contracts
+//	GET  /gate/vp/request/{state}       the request object of a session (OpenID4VP 1.0 §5.4)
+//	POST /gate/vp/request/{state}       the same, for a wallet that says what it can do (§5.10)
+//	POST /gate/response                 direct_post and direct_post.jwt (§8.2, §8.3.1), form encoded
+//	GET  /gate/vp/page/{page}           for a browser on another device than the wallet: a QR code
+//	GET  /gate/vp/page/{page}/events    server-sent events: answered, expired
+//	POST /gate/vp/page/{page}/return    where that browser goes on, once the session is answered
+//	GET  /gate/vp/done                  where the wallet's browser ends then
 //
-// A decision, allow or deny, is answered with 200: the response was processed. What cannot be read, or
-// answers nothing, is answered with 400; it has a receipt as well.
+// A decision, allow or deny, is answered with 200: the response was processed. What is no answer to the
+// request is answered with 400 and "invalid_request"; it has a receipt as well. Wallets may be pages of any
+// origin; the endpoints for them answer to all, and take no credentials.
 func (g *Gate) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /gate/{contract}/request", g.serveRequest)
-	mux.HandleFunc("POST /gate/response", g.serveResponse)
+	mux.HandleFunc("POST /gate/{contract}/request", bounded(g.serveRequest, maxFetch))
+	for path, h := range map[string]struct {
+		serve http.HandlerFunc
+		most  int64
+	}{
+		"/gate/vp/request/{state}": {g.serveFetch, maxFetch},
+		"/gate/response":           {g.serveResponse, maxForm},
+	} {
+		mux.HandleFunc("POST "+path, anyOrigin(bounded(h.serve, h.most)))
+		mux.HandleFunc("OPTIONS "+path, anyOrigin(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	}
+	mux.HandleFunc("GET /gate/vp/request/{state}", anyOrigin(bounded(g.serveFetch, 0)))
+	mux.HandleFunc("GET /gate/vp/page/{page}", bounded(g.servePage, 0))
+	mux.HandleFunc("GET /gate/vp/page/{page}/events", g.serveEvents)
+	mux.HandleFunc("POST /gate/vp/page/{page}/return", bounded(g.serveReturn, 0))
+	mux.HandleFunc("GET /gate/vp/done", bounded(g.serveDone, 0))
+	mux.HandleFunc("GET /gate/vp/assets/{name}", bounded(serveAsset, 0))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer") // addresses hold what names a session
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// bounded bounds the time and the body of a call.
+func bounded(serve http.HandlerFunc, most int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), maxHTTPTime)
 		defer cancel()
 		// For servers that support it, also of a body that trickles in.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(maxHTTPTime))
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		mux.ServeHTTP(w, r.WithContext(ctx))
-	})
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+		serve(w, r.WithContext(ctx))
+	}
+}
+
+// anyOrigin lets pages of every origin call, without cookies.
+func anyOrigin(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", "GET, POST")
+			h.Set("Access-Control-Allow-Headers", "Content-Type, Accept")
+			h.Set("Access-Control-Max-Age", "600")
+		}
+		serve(w, r)
+	}
 }
 
 func (g *Gate) serveRequest(w http.ResponseWriter, r *http.Request) {
 	token, err := g.Request(r.Context(), hufu.ContractID{Owner: g.DID, Name: r.PathValue("contract")})
-	switch hufu.RuleOf(err) {
-	case RuleNotPublished:
-		fail(w, http.StatusNotFound, "invalid_request", err)
+	writeRequest(w, token, err)
+}
+
+// serveFetch serves the request URI.
+func (g *Gate) serveFetch(w http.ResponseWriter, r *http.Request) {
+	form := url.Values{}
+	if r.Method == http.MethodPost {
+		var ok bool
+		if form, ok = readForm(w, r); !ok {
+			return
+		}
+		for _, name := range []string{"wallet_nonce", "wallet_metadata"} {
+			if len(form[name]) > 1 {
+				fail(w, http.StatusBadRequest, codeInvalidRequest, hufu.Refuse(oid4vp.RuleRequest, "%s is there twice", name))
+				return
+			}
+		}
+	}
+	token, err := g.FetchRequest(r.Context(), r.PathValue("state"), form.Get("wallet_nonce"), form.Get("wallet_metadata"))
+	writeRequest(w, token, err)
+}
+
+func writeRequest(w http.ResponseWriter, token string, err error) {
+	switch rule := hufu.RuleOf(err); rule {
+	case RuleNotPublished, RuleUnknownRequest:
+		fail(w, http.StatusNotFound, codeInvalidRequest, err)
 		return
-	case RuleRetired:
-		fail(w, http.StatusGone, "invalid_request", err)
+	case RuleRetired, RuleSuperseded, RuleReplayed, RuleExpiredRequest:
+		fail(w, http.StatusGone, codeInvalidRequest, err)
+		return
+	case oid4vp.RuleRequest, oid4vp.RuleUnsupported, oid4vp.RuleFormats:
+		fail(w, http.StatusBadRequest, oid4vp.ErrorCode(err), err)
 		return
 	}
 	if err != nil {
-		fail(w, http.StatusServiceUnavailable, "temporarily_unavailable", err)
+		fail(w, http.StatusServiceUnavailable, codeUnavailable, err)
 		return
 	}
 	w.Header().Set("Content-Type", requestMedia)
-	w.Write([]byte(token))
+	_, _ = w.Write([]byte(token)) // a wallet that is gone needs no request
 }
 
-func (g *Gate) serveResponse(w http.ResponseWriter, r *http.Request) {
+// readForm reads a form, or says what is wrong with it.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != formType {
-		fail(w, http.StatusUnsupportedMediaType, "invalid_request", hufu.Refuse(oid4vp.RuleResponse, "not %s", formType))
-		return
+		fail(w, http.StatusUnsupportedMediaType, codeInvalidRequest, hufu.Refuse(oid4vp.RuleResponse, "not %s", formType))
+		return nil, false
 	}
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			fail(w, http.StatusRequestEntityTooLarge, "invalid_request", hufu.Refuse(oid4vp.RuleResponse, "the body is too large"))
-			return
+			fail(w, http.StatusRequestEntityTooLarge, codeInvalidRequest, hufu.Refuse(oid4vp.RuleResponse, "the body is too large"))
+			return nil, false
 		}
-		fail(w, http.StatusBadRequest, "invalid_request", hufu.Refuse(oid4vp.RuleResponse, "the body is no form"))
+		fail(w, http.StatusBadRequest, codeInvalidRequest, hufu.Refuse(oid4vp.RuleResponse, "the body is no form"))
+		return nil, false
+	}
+	return r.PostForm, true
+}
+
+func (g *Gate) serveResponse(w http.ResponseWriter, r *http.Request) {
+	form, ok := readForm(w, r)
+	if !ok {
 		return
 	}
-	form := r.PostForm
-	if len(form["vp_token"]) != 1 || len(form["state"]) != 1 {
-		fail(w, http.StatusBadRequest, "invalid_request", hufu.Refuse(oid4vp.RuleResponse, "vp_token and state are wanted, once each"))
+	if len(form["state"]) != 1 && !form.Has("response") {
+		fail(w, http.StatusBadRequest, codeInvalidRequest, hufu.Refuse(oid4vp.RuleResponse, "state is wanted, once"))
 		return
 	}
-	o, err := g.RespondForm(r.Context(), form.Get("vp_token"), form.Get("state"))
+	o, err := g.Answer(r.Context(), form)
 	if err != nil {
-		fail(w, http.StatusServiceUnavailable, "temporarily_unavailable", err)
+		fail(w, http.StatusServiceUnavailable, codeUnavailable, err)
 		return
+	}
+	a := answerJSON{
+		Error: o.ErrorCode(), Redirect: o.Redirect, Decision: o.Decision, Receipt: o.Token, Rule: o.Receipt.Rule, Grant: o.Grant,
 	}
 	code := http.StatusOK
-	if o.Receipt.Rule == oid4vp.RuleResponse || o.Receipt.Rule == RuleUnknownRequest {
+	if a.Error == codeInvalidRequest {
 		code = http.StatusBadRequest
 	}
-	writeJSON(w, code, answerJSON{Decision: o.Decision, Receipt: o.Token, Rule: o.Receipt.Rule, Grant: o.Grant})
+	if a.Error != "" {
+		a.Description = o.Receipt.Reason
+	}
+	writeJSON(w, code, a)
 }
 
 // fail answers with a refusal's own words, which hold nothing personal, and with no others.
@@ -124,5 +220,5 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	w.Write(body)
+	_, _ = w.Write(body) // a caller who is gone needs no answer
 }

@@ -139,6 +139,7 @@ type presentation struct {
 	disclose                    []dcql.Path
 	at                          time.Time
 	signer                      keys.Signer
+	consent                     []oid4vp.Transaction
 }
 
 // Presents answers a request honestly but for what change does to each credential's presentation.
@@ -158,9 +159,11 @@ func (p *person) Presents(r *oid4vp.SignedRequest, change ...func(*presentation)
 			f(&how)
 		}
 		cred := must[*sdjwt.Credential](p.t)(sdjwt.Parse(how.credential))
-		token[c.ID] = []string{must[string](p.t)(cred.Present(p.Rand, how.disclose, sdjwt.KeyBinding{
-			Audience: how.audience, Nonce: how.nonce, IssuedAt: how.at, Signer: how.signer,
-		}))}
+		kb := sdjwt.KeyBinding{Audience: how.audience, Nonce: how.nonce, IssuedAt: how.at, Signer: how.signer}
+		for _, t := range how.consent {
+			kb.TransactionHashes, kb.TransactionHashAlg = append(kb.TransactionHashes, t.Hash()), t.HashAlg()
+		}
+		token[c.ID] = []string{must[string](p.t)(cred.Present(p.Rand, how.disclose, kb))}
 	}
 	return token
 }

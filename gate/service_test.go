@@ -371,7 +371,7 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("answer: %d %v", code, out)
 	}
 	code, out = answer(string(vp), r.State)
-	if code != http.StatusOK || out["decision"] != "deny" || out["rule"] != string(gate.RuleReplayed) || out["receipt"] == nil || out["grant"] != nil {
+	if code != http.StatusBadRequest || out["error"] != "invalid_request" || out["decision"] != "deny" || out["rule"] != string(gate.RuleReplayed) || out["receipt"] == nil || out["grant"] != nil {
 		t.Errorf("replay: %d %v", code, out)
 	}
 	for name, c := range map[string]struct {

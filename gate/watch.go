@@ -24,11 +24,18 @@ type watches struct {
 	waiting map[hufu.Digest][]chan struct{}
 	count   int
 	stop    context.CancelFunc // of the poll; nil when none runs
+
+	once   sync.Once
+	closed chan struct{} // when the gate lets go of everybody
 }
 
 func newWatches(s Store) *watches {
-	return &watches{store: s, waiting: map[hufu.Digest][]chan struct{}{}}
+	return &watches{store: s, waiting: map[hufu.Digest][]chan struct{}{}, closed: make(chan struct{})}
 }
+
+// Hangup ends the streams of events, whose browsers come back by themselves. A server calls it when it
+// begins to shut down, as it would wait for them otherwise (http.Server.RegisterOnShutdown).
+func (g *Gate) Hangup() { g.watches.once.Do(func() { close(g.watches.closed) }) }
 
 // watch returns a channel that is closed when the session of a page may have been concluded, so that its
 // watcher looks again, and what ends the waiting. ok is false when too many wait.

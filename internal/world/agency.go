@@ -99,6 +99,12 @@ func (w *World) Issue(a *Agency, vct string, claims map[string]any, holder keys.
 	return sdjwt.Issue(w.Rand, p)
 }
 
+// NextIndex takes a status index for a credential that is issued by other means than [World.Issue].
+func (a *Agency) NextIndex() uint64 {
+	a.index++
+	return a.index
+}
+
 // LastIndex is the status index of the credential issued last.
 func (a *Agency) LastIndex() uint64 { return a.index }
 
