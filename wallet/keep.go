@@ -1,6 +1,9 @@
 package wallet
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -36,12 +39,12 @@ func (w *Wallet) Keep(v client.View, state, token string) (*receipt.Receipt, err
 	if err := s.Verify(key); err != nil {
 		return nil, err
 	}
-	presentations := make([]string, len(l.Shown))
-	for i := range l.Shown {
-		presentations[i] = l.Shown[i].Presentation
-	}
-	if err := s.Answers(l.Nonce, presentations); err != nil {
-		return nil, err
+	if err := s.Answers(l.Nonce, presented(l.Shown)); err != nil {
+		// A gate that reached no decision does not look into the contract for the order.
+		byID := slices.SortedFunc(slices.Values(l.Shown), func(a, b shown) int { return strings.Compare(a.Query, b.Query) })
+		if s.Answers(l.Nonce, presented(byID)) != nil {
+			return nil, err
+		}
 	}
 	if s.Contract != (hufu.ContractID{}) && (s.Contract.String() != l.Contract || uint64(s.Version) != l.Version) {
 		return nil, hufu.Refuse(RuleUnasked, "the receipt is about another contract than the request's")
@@ -53,4 +56,12 @@ func (w *Wallet) Keep(v client.View, state, token string) (*receipt.Receipt, err
 		})
 	}
 	return &s.Receipt, err
+}
+
+func presented(list []shown) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i].Presentation
+	}
+	return out
 }

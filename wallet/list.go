@@ -10,10 +10,13 @@ import (
 // Stock is what a wallet holds of one credential.
 type Stock struct {
 	Type    string
-	Issuer  hufu.DID
+	Format  string
+	Issuer  hufu.DID  // or, for a stranger's, what its credentials call it
+	Foreign bool      // the ledger does not know the issuer
 	Expires time.Time // zero: never
 	Copies  int       // ever received
 	Left    int       // that can still be shown to a gate never met
+	Refills bool      // the wallet can fetch new copies by itself
 }
 
 // Low reports whether the credential should be fetched anew soon.
@@ -39,7 +42,8 @@ func (c *contents) stock(now time.Time, only []hufu.Digest) []Stock {
 		if !ok {
 			n = len(out)
 			place[h.Kind] = n
-			s := Stock{Type: h.Type, Issuer: hufu.DID(h.Issuer), Left: c.left(h.Kind, now)}
+			s := Stock{Type: h.Type, Format: h.format(), Issuer: hufu.DID(h.Issuer), Foreign: h.Foreign, Left: c.left(h.Kind, now)}
+			s.Refills = h.Source != 0 && c.Sources[h.Source-1].Refresh != ""
 			if h.Expires != 0 {
 				s.Expires = time.Unix(h.Expires, 0).UTC()
 			}
@@ -60,6 +64,10 @@ type Visit struct {
 	Refused  hufu.Rule // why the wallet did not answer; empty when it did
 	Shown    []Shown
 	Receipt  string // the gate's receipt; empty when none came
+
+	Client string // how a stranger calls itself
+	Issuer string // who offered credentials, when this was an offer
+	Got    int    // copies that were taken
 }
 
 // Shown is one credential that was shown.
@@ -78,7 +86,7 @@ func (w *Wallet) Log() []Visit {
 		l := &w.held.Log[i]
 		out[i] = Visit{
 			Time: time.Unix(l.Time, 0).UTC(), Gate: hufu.DID(l.Gate), Contract: l.Contract, Version: uint32(l.Version),
-			Nonce: l.Nonce, Refused: hufu.Rule(l.Refused), Receipt: l.Receipt,
+			Nonce: l.Nonce, Refused: hufu.Rule(l.Refused), Receipt: l.Receipt, Client: l.Client, Issuer: l.Issuer, Got: int(l.Got),
 		}
 		for _, s := range l.Shown {
 			out[i].Shown = append(out[i].Shown, Shown(s))

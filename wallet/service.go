@@ -1,23 +1,20 @@
 package wallet
 
 import (
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
-	"github.com/hufu-id/hufu/ledger/state/did"
-	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
 
@@ -31,6 +28,15 @@ const (
 	RuleDuplicate     hufu.Rule = "wallet.duplicate"      // a credential twice, or two that say the same bound to one key
 	RuleUnknownIssuer hufu.Rule = "wallet.unknown-issuer" // the issuer is no DID of this ledger
 	RuleUnasked       hufu.Rule = "wallet.unasked"        // a receipt for something the wallet did not answer
+
+	RuleStranger   hufu.Rule = "wallet.stranger"    // the ledger does not know who asks or issues, and the person did not agree to it
+	RuleDeclined   hufu.Rule = "wallet.declined"    // the person said no
+	RuleChanged    hufu.Rule = "wallet.changed"     // what was to be shown was used up meanwhile
+	RuleRemote     hufu.Rule = "wallet.remote"      // the other side answered with an error, or not as its protocol says
+	RuleTxCode     hufu.Rule = "wallet.tx-code"     // the offer needs a transaction code of another form than the one given
+	RuleSignIn     hufu.Rule = "wallet.sign-in"     // the offer needs the person to sign in and there is no way to
+	RuleNoFormat   hufu.Rule = "wallet.unsupported" // nothing that is offered is of a kind that the wallet can hold
+	RuleNotOffered hufu.Rule = "wallet.not-offered" // the issuer gave something else than what was offered
 )
 
 // ClockSkew is how far the clocks of gates and issuers may be off.
@@ -44,10 +50,21 @@ const MaxKeys = 1000
 
 // Config is what a wallet is made of. Only Store is required.
 type Config struct {
-	Store Store
-	Suite *keys.Suite      // of new keys; nil is P-256
-	Now   func() time.Time // nil is the machine's clock
-	Rand  io.Reader        // nil is crypto/rand
+	Store    Store
+	Suite    *keys.Suite      // of new keys; nil is P-256
+	Now      func() time.Time // nil is the machine's clock
+	Rand     io.Reader        // nil is crypto/rand
+	HTTP     *http.Client     // for issuers and verifiers; nil is one with a time limit
+	ClientID string           // by which authorization servers know the wallet; "" is [DefaultClientID]
+}
+
+// DefaultClientID is the client identifier of a wallet that no issuer registered.
+const DefaultClientID = "hufu-wallet"
+
+// Ledger is where a wallet reads the network's records: see [client.Client].
+type Ledger interface {
+	// Read runs f on one proven state, and again on a newer one if that is needed.
+	Read(ctx context.Context, f func(client.View) error) error
 }
 
 // Wallet is one person's wallet. It is safe for concurrent use.
@@ -71,6 +88,10 @@ func Open(c Config) (*Wallet, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
+	if c.ClientID == "" {
+		c.ClientID = DefaultClientID
+	}
+	c.HTTP = hardened(c.HTTP)
 	raw, err := c.Store.Load()
 	if err != nil {
 		return nil, err
@@ -91,6 +112,7 @@ func (w *Wallet) Close() error { return w.Store.Close() }
 func (w *Wallet) change(f func(*contents) error) error {
 	next := &contents{
 		Version: w.held.Version, Keys: slices.Clone(w.held.Keys), Copies: slices.Clone(w.held.Copies), Log: slices.Clone(w.held.Log),
+		Sources: slices.Clone(w.held.Sources), Pending: slices.Clone(w.held.Pending),
 	}
 	if err := f(next); err != nil {
 		return err
@@ -115,24 +137,28 @@ func (w *Wallet) Keygen(k int) ([]keys.PublicKey, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]keys.PublicKey, k)
-	err := w.change(func(c *contents) error {
-		for i := range out {
-			signer, err := w.Suite.Generate(w.Rand)
-			if err != nil {
-				return fmt.Errorf("wallet: %w", err)
-			}
-			secret, ok := signer.(keys.Secret)
-			if !ok {
-				return errors.New("wallet: a key whose secret cannot be kept")
-			}
-			c.Keys = append(c.Keys, heldKey{Suite: w.Suite.Name(), Secret: secret.Secret(), signer: signer})
-			out[i] = signer.Public()
-		}
-		return nil
+	var out []keys.PublicKey
+	err := w.change(func(c *contents) (err error) {
+		out, err = w.generate(c, w.Suite, k)
+		return err
 	})
-	if err != nil {
-		return nil, err
+	return out, err
+}
+
+// generate adds k new keys to the contents.
+func (w *Wallet) generate(c *contents, suite *keys.Suite, k int) ([]keys.PublicKey, error) {
+	out := make([]keys.PublicKey, k)
+	for i := range out {
+		signer, err := suite.Generate(w.Rand)
+		if err != nil {
+			return nil, fmt.Errorf("wallet: %w", err)
+		}
+		secret, ok := signer.(keys.Secret)
+		if !ok {
+			return nil, errors.New("wallet: a key whose secret cannot be kept")
+		}
+		c.Keys = append(c.Keys, heldKey{Suite: suite.Name(), Secret: secret.Secret(), signer: signer})
+		out[i] = signer.Public()
 	}
 	return out, nil
 }
@@ -163,110 +189,4 @@ func (c *contents) number(key keys.PublicKey) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-// Accept takes credentials from an issuer, all or none of them. Each must be signed by its issuer's key
-// on the ledger as of issuance, be in force, and be bound to one of the wallet's keys.
-func (w *Wallet) Accept(v client.View, credentials []string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	issuers := issuerKeys(v)
-	return w.change(func(c *contents) error {
-		for i, text := range credentials {
-			h, err := c.accept(text, w.Now(), issuers)
-			if err != nil {
-				return fmt.Errorf("wallet: credential %d of %d: %w", i+1, len(credentials), err)
-			}
-			c.Copies = append(c.Copies, h)
-		}
-		return nil
-	})
-}
-
-func (c *contents) accept(text string, now time.Time, issuers resolver) (heldCopy, error) {
-	var none heldCopy
-	cred, err := sdjwt.Parse(text)
-	if err != nil {
-		return none, err
-	}
-	got, err := cred.Verify(sdjwt.VerifyParams{Now: now, ClockSkew: ClockSkew, ResolveKey: issuers})
-	if err != nil {
-		return none, err
-	}
-	key, ok := c.number(got.HolderKey)
-	if got.HolderKey.IsZero() || !ok {
-		return none, hufu.Refuse(RuleForeignKey, "the credential is bound to no key of this wallet")
-	}
-	kind, err := kindOf(got.Claims)
-	if err != nil {
-		return none, err
-	}
-	h := heldCopy{Credential: text, Key: uint64(key), Type: got.Type, Issuer: got.Issuer, Kind: kind}
-	if !got.ExpiresAt.IsZero() {
-		h.Expires = got.ExpiresAt.Unix()
-	}
-	for i := range c.Copies {
-		if c.Copies[i].Key == h.Key && c.Copies[i].Kind == kind {
-			return none, hufu.Refuse(RuleDuplicate, "the wallet has such a credential bound to that key")
-		}
-	}
-	return h, nil
-}
-
-// kindOf is what all copies of a batch have in common: everything they say but the key and the status.
-func kindOf(claims map[string]any) (hufu.Digest, error) {
-	common := make(map[string]any, len(claims))
-	for name, v := range claims {
-		if name != "cnf" && name != "status" {
-			common[name] = v
-		}
-	}
-	raw, err := encoding.JCS(common)
-	if err != nil {
-		return hufu.Digest{}, fmt.Errorf("wallet: %w", err)
-	}
-	return sha256.Sum256(raw), nil
-}
-
-// resolver finds issuers' keys as sdjwt wants them.
-type resolver = func(iss, kid, alg string, iat int64) (keys.PublicKey, error)
-
-// issuerKeys resolves on one view and remembers what it found: the copies of a batch have one issuer.
-func issuerKeys(v client.View) resolver {
-	type question struct {
-		kid string
-		iat int64
-	}
-	known := map[question]keys.PublicKey{}
-	return func(iss, kid, _ string, iat int64) (keys.PublicKey, error) {
-		if key, ok := known[question{kid, iat}]; ok && strings.HasPrefix(kid, iss+"#") {
-			return key, nil
-		}
-		key, err := keyAt(v, hufu.DID(iss), kid, tx.PurposeAssertion, iat, RuleUnknownIssuer)
-		if err == nil {
-			known[question{kid, iat}] = key
-		}
-		return key, err
-	}
-}
-
-// keyAt is the key under a DID URL, which must be one of owner's, as of a time.
-func keyAt(v client.View, owner hufu.DID, url string, purpose uint8, at int64, unknown hufu.Rule) (keys.PublicKey, error) {
-	var none keys.PublicKey
-	named, fragment, err := hufu.SplitDIDURL(url)
-	if err != nil || named != owner {
-		return none, hufu.Refuse(unknown, "the key named is none of the signer's")
-	}
-	network, id, err := owner.Parse()
-	if err != nil || network != v.Network() {
-		return none, hufu.Refuse(unknown, "the signer is no DID of this ledger")
-	}
-	rec, err := did.Get(v, id)
-	if err != nil {
-		return none, err
-	}
-	if rec == nil {
-		return none, hufu.Refuse(unknown, "the signer is no DID of this ledger")
-	}
-	return rec.KeyAt(fragment, purpose, at)
 }

@@ -203,3 +203,9 @@ func (s *sdJWT) chooseAll(shown []bool, at int32) {
 		s.chooseAll(shown, c)
 	}
 }
+
+// Certified reports whether the credential brings certificates for its issuer's key (x5c) and no kid.
+func (c *Credential) Certified() bool {
+	_, there := c.sd.jwt.Header["x5c"]
+	return there && c.KeyID == ""
+}

@@ -62,7 +62,7 @@ type proofClaims struct {
 	Issuer   string `json:"iss,omitempty"`
 	Audience string `json:"aud"`
 	IssuedAt int64  `json:"iat"`
-	Nonce    string `json:"nonce"`
+	Nonce    string `json:"nonce,omitempty"` // an issuer without nonce endpoint gives none
 }
 
 // ProofParams is what proofs are checked against.
