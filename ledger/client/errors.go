@@ -12,7 +12,7 @@ var (
 	// ErrUnreachable is wrapped when no answer could be had. The cause is wrapped too.
 	ErrUnreachable = errors.New("client: the node cannot be reached")
 	// ErrNotCommitted is wrapped by Submit when the transaction's height of expiry has passed and no
-	// block included it. It never will be.
+	// block since the call began included it. None will.
 	ErrNotCommitted = errors.New("client: the transaction expired without being included")
 	// ErrUnknownOutcome is wrapped by Submit when the wait ended before the transaction was seen in
 	// a block. It may still be included until it expires.

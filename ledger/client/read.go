@@ -257,6 +257,29 @@ func (c *Client) adopt(ctx context.Context, from hufu.Height, answer *proof.Answ
 	}
 }
 
+// reach is Await for a height that an answer of the node claims.
+func (c *Client) reach(ctx context.Context, height hufu.Height) (hufu.AsOf, error) {
+	c.mu.Lock()
+	polled := c.polls.begun + 1
+	c.mu.Unlock()
+	for {
+		c.mu.Lock()
+		head, changed, failure, polls := *c.head, c.changed, c.failure, c.polls
+		c.mu.Unlock()
+		switch {
+		case failure != nil:
+			return hufu.AsOf{}, failure
+		case head.Height >= height:
+			return head, nil
+		case polls.ended >= polled && polls.height < height:
+			return hufu.AsOf{}, hufu.Refuse(RuleBadRoot, "an answer for height %d of a node at height %d", height, polls.height)
+		}
+		if err := c.wait(ctx, changed); err != nil {
+			return hufu.AsOf{}, err
+		}
+	}
+}
+
 // remembered is the verified state after height from that has this root, or nil.
 func (c *Client) remembered(from hufu.Height, root hufu.Digest) *pinned {
 	for i := len(c.recent) - 1; i >= 0 && c.recent[i].Height > from; i-- {

@@ -56,7 +56,7 @@ func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, er
 	// An empty block leaves the state as it was: then the head signs it already, and the next header
 	// may be a while in coming.
 	if head.AppHash != first.Root {
-		if head, err = c.Await(ctx, first.Height); err != nil {
+		if head, err = c.reach(ctx, first.Height); err != nil {
 			return none, err
 		}
 		head.Height = first.Height

@@ -372,6 +372,12 @@ func TestLiesAboutSnapshots(t *testing.T) {
 				p.Root[0] ^= 1
 			}
 		}), client.RuleBadRoot, "not the app hash"},
+		"of no height": {lying(func(first bool, p *proof.SnapshotPage) {
+			if first {
+				p.Root[0] ^= 1
+				p.Height += 1_000_000
+			}
+		}), client.RuleBadRoot, "of a node at height"},
 		"no page": {to(proof.PathSnapshot, func(e *clienttest.Exchange) { e.SetValue([]byte{0x01}) }), client.RuleBadSnapshot, "does not read"},
 	}, s.deceived, func(c *client.Client) error {
 		_, err := c.ExportSnapshot(s.ctx, io.Discard)
