@@ -3,13 +3,11 @@ package issuer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
@@ -53,33 +51,53 @@ func (s *Service) Issue(ctx context.Context, ref PersonRef, req IssueRequest) ([
 	if err != nil {
 		return nil, err
 	}
+	return s.issue(ctx, &issuance{
+		person: ref, types: req.Types, holders: holders, validFor: req.ValidFor, now: now, configuration: &plain,
+		first: func(t *database.Tx) error { return s.nonces.use(ctx, t, nonce, now) },
+	})
+}
+
+// plain is the configuration that credentials are issued in when a request names none.
+var plain = Configuration{Format: oid4vci.FormatSDJWT}
+
+// issuance is what is to be issued to whom, after all proofs were checked.
+type issuance struct {
+	person        PersonRef
+	types         []string // empty: every one the person is entitled to
+	configuration *Configuration
+	holders       []keys.PublicKey
+	validFor      time.Duration
+	now           time.Time
+	first         func(*database.Tx) error // what has to succeed in the same change
+}
+
+func (s *Service) issue(ctx context.Context, i *issuance) ([]Issued, error) {
 	var batches []batch
 	for {
-		err = s.store.Write(ctx, func(t *database.Tx) error {
-			if err := s.nonces.use(ctx, t, nonce, now); err != nil {
-				return err
+		err := s.store.Write(ctx, func(t *database.Tx) (err error) {
+			if err = i.first(t); err == nil {
+				batches, err = s.prepare(ctx, t, i)
 			}
-			batches, err = s.prepare(ctx, t, ref, &req, len(holders), now)
 			return err
 		})
 		var full *noRoomError
 		if !errors.As(err, &full) {
+			if err != nil {
+				return nil, err
+			}
 			break
 		}
 		if err := s.openList(ctx, full.need); err != nil {
 			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
 	issued := make([]Issued, len(batches))
-	for i := range batches {
-		copies, err := s.sign(&batches[i], holders)
+	for n := range batches {
+		copies, err := s.sign(&batches[n], i)
 		if err != nil {
 			return nil, err
 		}
-		issued[i] = Issued{Type: batches[i].params.Type, Copies: copies}
+		issued[n] = Issued{Type: batches[n].vct, Copies: copies}
 	}
 	return issued, nil
 }
@@ -114,8 +132,10 @@ func (s *Service) verifyProofs(proofs []string, now time.Time) (holders []keys.P
 
 // batch is the copies of one credential before they are signed.
 type batch struct {
-	params sdjwt.IssueParams
-	status []sdjwt.StatusRef
+	vct                 string
+	claims              map[string]any
+	issuedAt, expiresAt time.Time
+	status              []entry
 }
 
 // copyRecord is what is kept, sealed, of each copy.
@@ -127,21 +147,26 @@ type copyRecord struct {
 }
 
 // prepare reads the files, draws the status entries and records the copies, in one transaction.
-func (s *Service) prepare(ctx context.Context, t *database.Tx, ref PersonRef, req *IssueRequest, copies int, now time.Time) ([]batch, error) {
-	person, err := s.open(ctx, t, ref, purposeIssue)
+func (s *Service) prepare(ctx context.Context, t *database.Tx, req *issuance) ([]batch, error) {
+	person, err := s.open(ctx, t, req.person, purposeIssue)
 	if err != nil {
 		return nil, err
 	}
-	today := roster.DateOf(now.In(s.cfg.Zone))
+	today := roster.DateOf(req.now.In(s.cfg.Zone))
 	minor := person.person.BirthDate.AgeOn(today) < roster.AdultAge
-	types := req.Types
+	types, copies := req.types, len(req.holders)
 	if len(types) == 0 {
 		types = []string{TypeResidentID}
 		if minor && person.person.Guardian != "" {
 			types = append(types, TypeGuardianship)
 		}
 	}
-	issuedAt, expires := s.times(now, req.ValidFor)
+	issuedAt, expires := s.times(req.now, req.validFor)
+	if req.configuration.Certified {
+		if issuedAt, expires, err = s.exchange.within(issuedAt, expires); err != nil {
+			return nil, err
+		}
+	}
 	entries, err := s.drawEntries(ctx, t, len(types)*copies)
 	if err != nil {
 		return nil, err
@@ -155,23 +180,19 @@ func (s *Service) prepare(ctx context.Context, t *database.Tx, ref PersonRef, re
 		if err != nil {
 			return nil, err
 		}
-		batches[i] = batch{params: sdjwt.IssueParams{
-			Type: vct, Issuer: string(s.cfg.DID), KeyID: s.cfg.DID.URL(s.cfg.Fragment), Signer: s.cfg.Signer,
-			Claims: claims, Decoys: decoys, IssuedAt: issuedAt, ExpiresAt: expires,
-		}}
-		for _, e := range entries[i*copies : (i+1)*copies] {
+		batches[i] = batch{vct: vct, claims: claims, issuedAt: issuedAt, expiresAt: expires, status: entries[i*copies : (i+1)*copies]}
+		for _, e := range batches[i].status {
 			raw, err := encoding.Marshal(&copyRecord{List: e.list, Index: e.index, Type: vct, Expires: expires.Unix()})
 			if err != nil {
 				return nil, err
 			}
-			sealed, err := s.vault.seal(person.key, "copy", ref, raw)
+			sealed, err := s.vault.seal(person.key, "copy", req.person, raw)
 			if err != nil {
 				return nil, err
 			}
-			if _, err := t.ExecContext(ctx, "INSERT INTO copies (person, sealed) VALUES (?, ?)", ref[:], sealed); err != nil {
+			if _, err := t.ExecContext(ctx, "INSERT INTO copies (person, sealed) VALUES (?, ?)", req.person[:], sealed); err != nil {
 				return nil, err
 			}
-			batches[i].status = append(batches[i].status, sdjwt.StatusRef{URI: e.uri, Index: e.index})
 		}
 	}
 	return batches, nil
@@ -225,16 +246,4 @@ func (s *Service) claims(ctx context.Context, t *database.Tx, vct string, p *ros
 		"guardian_name": guardian.person.Name, "guardian_resident_number": guardian.person.ResidentNumber,
 		"relation": p.GuardianRelation, "ward_name": p.Name,
 	}, nil
-}
-
-func (s *Service) sign(b *batch, holders []keys.PublicKey) ([]string, error) {
-	copies := make([]sdjwt.Copy, len(holders))
-	for i := range holders {
-		copies[i] = sdjwt.Copy{HolderKey: holders[i], Status: &b.status[i]}
-	}
-	out, err := sdjwt.IssueBatch(s.cfg.Rand, b.params, copies)
-	if err != nil {
-		return nil, fmt.Errorf("issuer: %w", err)
-	}
-	return out, nil
 }

@@ -283,8 +283,12 @@ func (s *Service) Erase(ctx context.Context, ref PersonRef, reason string) error
 		if _, err := t.ExecContext(ctx, "UPDATE people SET data_key = NULL, file = NULL, mark = NULL, changed = ? WHERE person = ?", s.cfg.Now().Unix(), ref[:]); err != nil {
 			return err
 		}
-		_, err := t.ExecContext(ctx, "DELETE FROM copies WHERE person = ?", ref[:])
-		return err
+		for _, table := range []string{"copies", "passcodes", "offers", "authorizations", "grants"} { // tokens end with their grant
+			if _, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE person = ?", ref[:]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err

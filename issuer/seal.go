@@ -38,6 +38,13 @@ type vault struct {
 	mark   []byte
 	nonce  []byte
 	master cipher.AEAD
+
+	// What is exchanged with wallets.
+	offers     []byte // codes of offers, and digests of transaction codes
+	dpop       []byte // nonces of DPoP proofs
+	challenges []byte // of wallet attestations
+	passcodes  []byte // goes into their hashes
+	encryption []byte // seed of the key that requests are encrypted to
 }
 
 const keyLen = chacha20poly1305.KeySize
@@ -48,7 +55,10 @@ func newVault(rand io.Reader, master [32]byte) (*vault, error) {
 	}
 	v := &vault{rand: rand}
 	var seal []byte
-	for purpose, key := range map[string]*[]byte{"person": &v.idKey, "mark": &v.mark, "nonce": &v.nonce, "seal": &seal} {
+	for purpose, key := range map[string]*[]byte{
+		"person": &v.idKey, "mark": &v.mark, "nonce": &v.nonce, "seal": &seal, "offers": &v.offers, "dpop-nonce": &v.dpop,
+		"attestation-challenge": &v.challenges, "passcodes": &v.passcodes, "request-encryption": &v.encryption,
+	} {
 		var err error
 		if *key, err = derive(purpose); err != nil {
 			return nil, fmt.Errorf("issuer: %w", err)

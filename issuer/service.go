@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -72,6 +73,14 @@ type Config struct {
 	Since    time.Time
 	ListSize uint64        // optional, entries of a status list: [DefaultListSize]
 	ListTTL  time.Duration // optional, how long a status list token may be cached: [DefaultListTTL]
+
+	// Exchange is optional: without it, credentials are given by [Service.Issue] alone.
+	Exchange *Exchange
+	// Chain is optional: certificates in DER that lead from one of Signer's key, for signing mdocs and
+	// other credentials, to an authority of DID, whose own is left out (package x5c). With it,
+	// credentials are issued under the certificate, too.
+	Chain [][]byte
+	Log   *slog.Logger // optional: what went wrong, without personal data
 }
 
 // Defaults of [Config].
@@ -93,6 +102,8 @@ type Service struct {
 	lists  sync.Map   // list number → *order
 	submit sync.Mutex // the issuer's transactions go one by one
 	tokens tokenCache
+
+	exchange *exchange // or nil
 }
 
 // Open opens the issuer's store, or makes it. It returns [ErrWrongKey] or [ErrWrongIssuer] when the
@@ -114,7 +125,10 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{cfg: cfg, id: id, vault: v, store: st, nonces: nonces{cfg.Rand, v.nonce}, tokens: tokenCache{held: map[uint64]heldToken{}}}
-	if err := s.identify(ctx); err != nil {
+	if s.exchange, err = s.newExchange(cfg.Exchange, cfg.Chain); err == nil {
+		err = s.recognise(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return s, nil
@@ -130,6 +144,9 @@ func (c *Config) complete() error {
 		return errors.New("issuer: no store or no master key")
 	case c.Zone == nil:
 		return errors.New("issuer: no time zone")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -149,8 +166,8 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// identify marks a new store as this issuer's, and checks an old one.
-func (s *Service) identify(ctx context.Context) error {
+// recognise marks a new store as this issuer's, and checks an old one.
+func (s *Service) recognise(ctx context.Context) error {
 	const name = "issuer"
 	return s.store.Write(ctx, func(t *database.Tx) error {
 		var sealed []byte
