@@ -98,7 +98,6 @@ type exchange struct {
 	encryption *jwe.PrivateKey
 	chain      [][]byte       // of the configuration's chain, or nil
 	certified  *x5c.Certified // its leaf
-	providers  map[string][]Provider
 
 	offered offering // what is on the ledger to be issued
 	hashing chan struct{}

@@ -111,11 +111,11 @@ func (o *office) holds(credential, configuration, name string) {
 	}
 	v, err := sdjwt.Verify(credential, sdjwt.VerifyParams{
 		Now: o.now, ResolveKey: func(_, kid, _ string, _ int64) (keys.PublicKey, error) {
-			if (kid == "") != (configuration == residentX5C) {
+			if kid != o.cfg.DID.URL("assert-1") || configuration == residentX5C {
 				o.Fatal("kid ", kid)
 			}
 			return o.cfg.Signer.Public(), nil
-		},
+		}, Authorities: authorities,
 	})
 	if err != nil {
 		o.Fatal(err)

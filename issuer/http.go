@@ -151,7 +151,8 @@ func (s *Service) serveList(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such status list", http.StatusNotFound)
 		return
 	}
-	token, until, err := s.Export(r.Context(), list)
+	mediaType := negotiate(r.Header.Get("Accept"), credstatus.MediaType, credstatus.MediaTypeCWT)
+	token, until, err := s.export(r.Context(), tokenKey{list, mediaType})
 	var refusal *hufu.Refusal
 	switch {
 	case hufu.RuleOf(err) == status.RuleUnknownList:
@@ -161,6 +162,6 @@ func (s *Service) serveList(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		http.Error(w, "the ledger cannot be read now", http.StatusServiceUnavailable)
 	default:
-		cached(w, r, credstatus.MediaType, []byte(token), until.Sub(s.cfg.Now()))
+		cached(w, r, mediaType, []byte(token), until.Sub(s.cfg.Now()))
 	}
 }

@@ -124,7 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, id: id, vault: v, store: st, nonces: nonces{cfg.Rand, v.nonce}, tokens: tokenCache{held: map[uint64]heldToken{}}}
+	s := &Service{cfg: cfg, id: id, vault: v, store: st, nonces: nonces{cfg.Rand, v.nonce}, tokens: tokenCache{held: map[tokenKey]heldToken{}}}
 	if s.exchange, err = s.newExchange(cfg.Exchange, cfg.Chain); err == nil {
 		err = s.recognise(ctx)
 	}

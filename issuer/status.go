@@ -5,15 +5,11 @@ import (
 	"context"
 	"crypto/cipher"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/hufu-id/hufu"
-	credstatus "github.com/hufu-id/hufu/credential/status"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/client"
-	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -151,78 +147,4 @@ func (s *Service) setEntries(ctx context.Context, copies []held, to hufu.Status,
 		}
 		return nil
 	})
-}
-
-// tokenLife is how long a status list token may be relied upon at most; [Config.ListTTL] is how long it
-// should be.
-const tokenLife = 24 * time.Hour
-
-// heldToken is a status list token and until when it is served.
-type heldToken struct {
-	token string
-	until time.Time
-}
-
-// tokenCache holds one token for each list, so that a crowd of readers costs one signature.
-type tokenCache struct {
-	mu   sync.Mutex
-	held map[uint64]heldToken
-}
-
-func (c *tokenCache) get(list uint64, now time.Time) (heldToken, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h, ok := c.held[list]
-	return h, ok && now.Before(h.until)
-}
-
-func (c *tokenCache) put(list uint64, h heldToken) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.held[list] = h
-}
-
-func (c *tokenCache) drop(list uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.held, list)
-}
-
-// Export signs one of the issuer's status lists, as the ledger has it, as a Token Status List JWT.
-// until is when a fresh one should be fetched. It refuses by status.RuleUnknownList.
-func (s *Service) Export(ctx context.Context, list uint64) (token string, until time.Time, err error) {
-	now := s.cfg.Now()
-	if h, ok := s.tokens.get(list, now); ok {
-		return h.token, h.until, nil
-	}
-	var (
-		bits   uint8
-		packed []byte
-		meta   *status.List
-	)
-	err = s.cfg.Ledger.Read(ctx, func(v client.View) error {
-		if bits, packed, err = status.Export(v, s.id, list); err != nil {
-			return err
-		}
-		meta, err = status.GetList(v, s.id, list)
-		return err
-	})
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	entries, err := credstatus.FromBytes(bits, packed)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	issuedAt := now.UTC().Truncate(time.Second)
-	t := credstatus.Token{
-		URI: meta.URI, Issuer: string(s.cfg.DID), KeyID: s.cfg.DID.URL(s.cfg.Fragment),
-		IssuedAt: issuedAt, ExpiresAt: issuedAt.Add(tokenLife), TTL: s.cfg.ListTTL, List: entries,
-	}
-	if token, err = t.Sign(s.cfg.Rand, s.cfg.Signer); err != nil {
-		return "", time.Time{}, err
-	}
-	h := heldToken{token, issuedAt.Add(s.cfg.ListTTL)}
-	s.tokens.put(list, h)
-	return h.token, h.until, nil
 }
