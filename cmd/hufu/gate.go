@@ -24,9 +24,10 @@ import (
 )
 
 func (a *app) gateCmd() *cobra.Command {
-	return group("gate", "A service's door: check and publish its contract, ask, decide, replay",
+	return group("gate", "A service's door: check, publish and show its contract, ask, decide, replay",
 		"  hufu gate check reading-room.toml\n  hufu gate publish reading-room.toml --as library",
-		a.gateCheckCmd(), a.gatePublishCmd(), a.gateRetireCmd(), a.gateRequestCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateServeCmd())
+		a.gateCheckCmd(), a.gatePublishCmd(), a.gateShowCmd(), a.gateRetireCmd(),
+		a.gateRequestCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateServeCmd())
 }
 
 // contractProblem is one mistake in a contract's file.

@@ -14,6 +14,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/state/contracts"
 	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
@@ -58,6 +59,7 @@ func hintFor(err error) string {
 // ruleHints says what to do about refusals that people meet.
 func ruleHints() map[hufu.Rule]string {
 	return map[hufu.Rule]string{
+		machine.RuleSequence:     "another command spoke for the same identifier; run this one again",
 		gov.RuleNoQuota:          "name a member of this home that pays for it with --sponsor",
 		gov.RuleQuotaExhausted:   "wait for the next epoch, or let the members raise the quota",
 		gov.RuleNotMember:        "say with --as which member of this home acts; see: hufu gov members",
