@@ -183,7 +183,11 @@ func TestPowerLoss(t *testing.T) {
 	opts := crashOptions()
 	disk := vfs.NewCrashableMem()
 	p := progress{model: storetest.Model{}}
-	for round := range 20 {
+	rounds := 20
+	if testing.Short() {
+		rounds = 6
+	}
+	for round := range rounds {
 		opts.FS = disk
 		s, err := store.Open(dir, opts)
 		if err != nil {
