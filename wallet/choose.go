@@ -100,7 +100,8 @@ func (w *Wallet) choose(v client.View, a asked, now time.Time) ([]pick, error) {
 }
 
 // candidates lists the copies that may be shown to a verifier, in the order in which they are best used
-// up: keys that nobody has seen first, among them those that the fewest other copies need.
+// up: keys that nobody has seen first, among them those that the fewest other copies need; what came from
+// a backup last.
 func (w *Wallet) candidates(who string, now time.Time) ([]int, []dcql.Held, map[int]parsed, error) {
 	needed := make([]int, len(w.held.Keys)) // unshown copies on each key
 	var copies []int
@@ -111,11 +112,15 @@ func (w *Wallet) candidates(who string, now time.Time) ([]int, []dcql.Held, map[
 		}
 	}
 	wear := func(i int) int {
-		k := w.held.Copies[i].Key
+		k, all := w.held.Copies[i].Key, len(w.held.Copies)
+		wear := needed[k]
 		if w.held.Keys[k].Gate != "" {
-			return len(w.held.Copies) + needed[k]
+			wear += all
 		}
-		return needed[k]
+		if w.held.Copies[i].Restored {
+			wear += 2 * all
+		}
+		return wear
 	}
 	slices.SortStableFunc(copies, func(a, b int) int { return wear(a) - wear(b) })
 	held := make([]dcql.Held, len(copies))

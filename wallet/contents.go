@@ -45,6 +45,7 @@ type heldCopy struct {
 	Format     string      `cbor:"8,keyasint,omitempty"`  // "": SD-JWT VC
 	Source     uint64      `cbor:"9,keyasint,omitempty"`  // number in contents.Sources, from 1; 0: none
 	Foreign    bool        `cbor:"10,keyasint,omitempty"` // the ledger does not know the issuer
+	Restored   bool        `cbor:"11,keyasint,omitempty"` // from a backup, so it may have been shown since
 }
 
 // format is the copy's credential format.

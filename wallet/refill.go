@@ -13,11 +13,11 @@ import (
 )
 
 // leftOf counts the copies of a type in a format that a gate never met could still be shown, whatever
-// batch they came in.
+// batch they came in. Restored ones do not count.
 func (c *contents) leftOf(typ, format string, now time.Time) int {
 	n := 0
 	for i := range c.Copies {
-		if c.Copies[i].Type == typ && c.Copies[i].format() == format && c.usable(i, "", now) {
+		if c.Copies[i].Type == typ && c.Copies[i].format() == format && !c.Copies[i].Restored && c.usable(i, "", now) {
 			n++
 		}
 	}
