@@ -320,15 +320,26 @@ func TestSnapshotTrust(t *testing.T) {
 	wantRule(t, err, proof.RuleHeader)
 
 	// The checkpoint itself may be all there is of the way.
-	latest, err := c.Checkpoint(s.ctx)
+	p3 := parts(t, file)
+	var path [][]byte
+	if err := encoding.Unmarshal(p3[0], &path); err != nil {
+		t.Fatal(err)
+	}
+	last, err := proof.ParseLightBlock(path[len(path)-1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust.Checkpoint = &latest
-	file, _ = export(t, s, s.dial(s.node.URL(), trust, client.Options{}))
-	if _, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now()); err != nil {
+	short, err := encoding.Marshal(path[len(path)-1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = whole(file, short, p3[1], p3[2])
+	trust.Checkpoint = &client.Checkpoint{Height: last.Header.Height, Hash: last.Header.Hash()}
+	if snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now()); err != nil || snap.AsOf() != asOf {
 		t.Error(err)
 	}
+	_, err = client.OpenSnapshot(bytes.NewReader(file), trust, time.Now().Add(2*time.Hour))
+	wantRule(t, err, proof.RuleExpired)
 }
 
 func TestLiesAboutSnapshots(t *testing.T) {
