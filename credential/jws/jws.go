@@ -138,12 +138,17 @@ func split(compact string, maxBytes int) (*Message, error) {
 // without a signing "alg", with [RuleAlg]. [Parse] does it; whoever makes a [Message] from a token by
 // other means has to.
 func (h Header) Check() error {
+	return CheckHeader(h.Text("alg"), func(name string) bool { _, there := h[name]; return there })
+}
+
+// CheckHeader is [Header.Check] for a header in another form: its "alg", and which parameters it has.
+func CheckHeader(alg string, has func(name string) bool) error {
 	for _, name := range []string{"crit", "b64", "zip", "enc"} {
-		if _, there := h[name]; there {
+		if has(name) {
 			return hufu.Refuse(RuleUnsupported, "header parameter %s", name)
 		}
 	}
-	if alg := h.Text("alg"); alg == "" || strings.EqualFold(alg, "none") {
+	if alg == "" || strings.EqualFold(alg, "none") {
 		return hufu.Refuse(RuleAlg, "no signature algorithm")
 	}
 	return nil
@@ -154,18 +159,19 @@ const ed25519Alg = "Ed25519"
 
 // Verify checks the signature with a key that the caller has reason to trust. It refuses with
 // [RuleAlg] when the header names another algorithm than the key's, and with [RuleSignature].
-func (m *Message) Verify(key keys.PublicKey) error { return m.VerifyInput(key, []byte(m.SigningInput)) }
+func (m *Message) Verify(key keys.PublicKey) error {
+	return Verify(key, m.Header.Text("alg"), []byte(m.SigningInput), m.Signature)
+}
 
-// VerifyInput is Verify for those who have the bytes of m.SigningInput already.
-func (m *Message) VerifyInput(key keys.PublicKey, input []byte) error {
+// Verify is [Message.Verify] for a token in another form.
+func Verify(key keys.PublicKey, alg string, signingInput, signature []byte) error {
 	if key.IsZero() {
 		return keys.ErrNoKey
 	}
-	alg := m.Header.Text("alg")
 	if alg != key.Suite().JOSEAlg() && (key.Suite() != keys.Ed25519 || alg != ed25519Alg) {
 		return hufu.Refuse(RuleAlg, "the key signs with %s and nothing else", key.Suite().JOSEAlg())
 	}
-	if !key.Verify(input, m.Signature) {
+	if !key.Verify(signingInput, signature) {
 		return hufu.Refuse(RuleSignature, "not signed by the key %s", key)
 	}
 	return nil

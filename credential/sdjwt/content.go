@@ -53,8 +53,8 @@ func knownAlg(alg string) bool {
 // content reads what the processed payload says.
 func (s *sdJWT) content() (c Content, err error) {
 	c.Claims = s.members(s.payload)
-	h := s.jwt.Header
-	c.MediaType, c.Alg, c.KeyID = h.Text("typ"), h.Text("alg"), h.Text("kid")
+	header := s.jwt.header
+	c.MediaType, c.Alg, c.KeyID = s.memberText(header, "typ"), s.jwt.alg, s.memberText(header, "kid")
 	wrong := func(name string) error {
 		return hufu.Refuse(RuleMalformed, "%s is of the wrong type", name)
 	}
@@ -97,13 +97,22 @@ func (s *sdJWT) content() (c Content, err error) {
 	if c.Type == "" {
 		return c, hufu.Refuse(RuleMalformed, "no vct")
 	}
-	if _, there := h["kid"]; there && c.KeyID == "" {
+	if s.member(header, "kid") != none && c.KeyID == "" {
 		return c, wrong("kid")
 	}
 	return c, nil
 }
 
 func (t *tree) text(at int32) (string, bool) { return t.value(at), t.nodes[at].kind == text }
+
+// memberText is the string that an object's member is; "" when there is none, or another value.
+func (t *tree) memberText(at int32, name string) string {
+	m := t.member(at, name)
+	if m == none || t.nodes[m].kind != text {
+		return ""
+	}
+	return t.value(m)
+}
 
 // time reads a NumericDate in whole seconds, 1 to maxTime.
 func (t *tree) time(at int32) (int64, bool) {

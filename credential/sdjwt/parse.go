@@ -29,10 +29,12 @@ type sdJWT struct {
 	met         int // digests found so far
 }
 
-// jwt is one of the two tokens in an SD-JWT.
+// jwt is one of the two tokens in an SD-JWT. Its header stays in the tree: few of its members are
+// looked at.
 type jwt struct {
-	jws.Message
-	input []byte // of the signature
+	header           int32
+	alg              string
+	input, signature []byte // what is signed, and its signature
 }
 
 // parse reads the compact serialization (RFC 9901 §4) and processes the disclosures.
@@ -173,21 +175,19 @@ func (s *sdJWT) readToken(what string, d *decoder, t *token) (*jwt, int32, error
 		return nil, none, err
 	}
 	m := &jwt{
-		Message: jws.Message{
-			Header:       s.members(header),
-			SigningInput: t.signed.of(s.raw),
-			Signature:    []byte(t.signature.of(s.all)),
-		},
-		input: d.in[t.signed.from:t.signed.to],
+		header:    header,
+		alg:       s.memberText(header, "alg"),
+		input:     d.in[t.signed.from:t.signed.to],
+		signature: []byte(t.signature.of(s.all)),
 	}
-	if err := m.Header.Check(); err != nil {
+	if err := jws.CheckHeader(m.alg, func(name string) bool { return s.member(header, name) != none }); err != nil {
 		rule := RuleHeader
 		if hufu.RuleOf(err) == jws.RuleAlg {
 			rule = RuleAlg
 		}
 		return nil, none, refuseAs(rule, what, err)
 	}
-	if !knownAlg(m.Header.Text("alg")) {
+	if !knownAlg(m.alg) {
 		return nil, none, hufu.Refuse(RuleAlg, "%s: not a signature algorithm of this network", what)
 	}
 	payload, err := s.readObject(what, t.payload)

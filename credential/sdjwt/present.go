@@ -206,6 +206,5 @@ func (s *sdJWT) chooseAll(shown []bool, at int32) {
 
 // Certified reports whether the credential brings certificates for its issuer's key (x5c) and no kid.
 func (c *Credential) Certified() bool {
-	_, there := c.sd.jwt.Header["x5c"]
-	return there && c.KeyID == ""
+	return c.sd.member(c.sd.jwt.header, "x5c") != none && c.KeyID == ""
 }

@@ -107,7 +107,7 @@ func (s *sdJWT) verify(params VerifyParams) (*Verified, error) {
 		return nil, err
 	}
 	verify := s.verifyIssuer
-	if chain := s.jwt.Header["x5c"]; chain != nil && c.KeyID == "" {
+	if chain := s.member(s.jwt.header, "x5c"); chain != none && s.nodes[chain].kind != null && c.KeyID == "" {
 		verify = s.verifyCertified
 	}
 	if err := verify(&c, &params); err != nil {
@@ -140,7 +140,7 @@ func (s *sdJWT) verifyKeyBinding(v *Verified, params *VerifyParams) error {
 	if s.kb == nil {
 		return hufu.Refuse(RuleKeyBindingMissing, "no key binding")
 	}
-	if s.kb.Header.Text("typ") != KeyBindingMediaType {
+	if s.memberText(s.kb.header, "typ") != KeyBindingMediaType {
 		return hufu.Refuse(RuleMediaType, "the key binding is not of type %s", KeyBindingMediaType)
 	}
 	if v.noHolder != nil {
@@ -188,13 +188,7 @@ func (s *sdJWT) transactions(v *Verified) error {
 	return nil
 }
 
-func (s *sdJWT) kbText(name string) string {
-	at := s.member(s.kbPayload, name)
-	if at == none || s.nodes[at].kind != text {
-		return ""
-	}
-	return s.value(at)
-}
+func (s *sdJWT) kbText(name string) string { return s.memberText(s.kbPayload, name) }
 
 // kbTime reads a time of the key binding; 0 is absent.
 func (s *sdJWT) kbTime(name string) (int64, error) {
@@ -242,7 +236,7 @@ func (s *sdJWT) verifyCertified(c *Content, params *VerifyParams) error {
 	if params.Authorities == nil && !params.AnyAuthority {
 		return hufu.Refuse(RuleIssuerKey, "certificates are not accepted here")
 	}
-	chain, err := x5c.ParseHeader(s.jwt.Header["x5c"])
+	chain, err := x5c.ParseHeader(s.claims(s.member(s.jwt.header, "x5c")))
 	if err != nil {
 		return err
 	}
@@ -295,7 +289,7 @@ func (s *sdJWT) verifyIssuer(c *Content, params *VerifyParams) error {
 
 // verifyJWS checks a signature with a key that was resolved, whose algorithm the token can only repeat.
 func verifyJWS(m *jwt, key keys.PublicKey, rule hufu.Rule) error {
-	err := m.VerifyInput(key, m.input)
+	err := jws.Verify(key, m.alg, m.input, m.signature)
 	if err == nil {
 		return nil
 	}
