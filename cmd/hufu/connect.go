@@ -116,7 +116,7 @@ func newestCheckpoint(ctx context.Context, c *client.Client) (home.Checkpoint, e
 func dial(node string, trust client.Trust) (*client.Client, error) {
 	transport, err := client.Dial(node)
 	if err != nil {
-		return nil, err
+		return nil, hint(err, "the URL of a node's RPC is such as http://127.0.0.1:26657")
 	}
 	return client.New(trust, transport, client.Options{})
 }

@@ -209,6 +209,9 @@ func (a *app) proposeRemoveCmd() *cobra.Command {
 	return p.flags(c)
 }
 
+// maxDays bounds an accreditation to a hundred years: what is meant to last longer is a mistake.
+const maxDays = 36_500
+
 // granter holds the flags of an accreditation.
 type granter struct {
 	types    []string
@@ -223,8 +226,8 @@ func (g *granter) flags(c *cobra.Command) {
 }
 
 func (g *granter) grant(now time.Time) (tx.Grant, error) {
-	if len(g.types) == 0 || g.days < 1 {
-		return tx.Grant{}, usagef("an accreditation needs --type and --days of at least 1")
+	if len(g.types) == 0 || g.days < 1 || g.days > maxDays {
+		return tx.Grant{}, usagef("an accreditation needs --type, and --days from 1 to %d", maxDays)
 	}
 	slices.Sort(g.types)
 	// A little earlier than now, so that it holds in the block it is written in.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/gate"
@@ -47,6 +48,7 @@ func hintFor(err error) string {
 		{node.ErrReadOnly, "give this user the right to write there"},
 		{node.ErrWrongNetwork, "leave --network out, or name another --home"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
+		{syscall.EADDRINUSE, "another process listens there: name other addresses with --listen and --rpc"},
 		{server.ErrNotLoopback, "listen on 127.0.0.1 and put a TLS server in front"},
 	} {
 		if errors.Is(err, a.is) {

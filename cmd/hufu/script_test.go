@@ -59,7 +59,8 @@ func setupScript(e *testscript.Env) error {
 	return nil
 }
 
-// scriptReady waits until the process that serves a home answers, and sets $NAME_URL and $NAME_NODE.
+// scriptReady waits until the process that serves a home answers, and sets $NAME_URL, $NAME_NODE and
+// $NAME_ADDR, the node's host and port.
 //
 //	ready HOME NAME
 func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
@@ -81,6 +82,7 @@ func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
 			if status, _, err = get(ctx, r.Listen+"/readyz"); err == nil && status == http.StatusOK {
 				ts.Setenv(args[1]+"_URL", r.Listen)
 				ts.Setenv(args[1]+"_NODE", r.Node)
+				ts.Setenv(args[1]+"_ADDR", strings.TrimPrefix(r.Node, "http://"))
 				return
 			}
 		}

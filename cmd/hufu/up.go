@@ -17,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 )
@@ -103,11 +104,14 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
+	validator, p2p, err := h.NodeSigners()
+	if errors.Is(err, keystore.ErrNotFound) {
+		return hint(err, "this home has no node's keys, as a wallet's has none: name another with --home")
+	}
+	if err != nil {
 		return err
 	}
-	validator, p2p, err := h.NodeSigners()
-	if err != nil {
+	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
 		return err
 	}
 	n, err := node.Start(ctx, node.Config{

@@ -42,6 +42,9 @@ func (a *app) openWallet(genesisFile string) (*wallet.Wallet, *home.Home, error)
 	if errors.Is(err, home.ErrNoHome) {
 		return nil, nil, hint(err, "make the wallet with: hufu wallet keygen --home DIR --genesis GENESIS.json")
 	}
+	if err == nil && genesisFile != "" {
+		err = sameGenesis(h, genesisFile)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,6 +63,18 @@ func (a *app) openWallet(genesisFile string) (*wallet.Wallet, *home.Home, error)
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return w, h, nil
+}
+
+// sameGenesis refuses to go on with a wallet of another network than the one that was named.
+func sameGenesis(h *home.Home, file string) error {
+	genesis, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := h.SetGenesis(genesis); err != nil {
+		return hint(err, "this wallet trusts the network it was made for; make one for another network in a home of its own")
+	}
+	return nil
 }
 
 func (a *app) newWalletHome(genesisFile string) (*home.Home, error) {
@@ -93,6 +108,12 @@ a wallet that does not exist yet is made, trusting that network.`,
 		Example: "  hufu wallet keygen --home alice --genesis net/genesis.json --copies 8 --audience did:hufu:... --nonce N > proofs.json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
+			switch {
+			case audience == "" || nonce == "":
+				return usagef("--audience and --nonce are what the issuer gave, not empty")
+			case copies < 1 || copies > wallet.MaxKeys:
+				return usagef("--copies must be from 1 to %d", wallet.MaxKeys)
+			}
 			w, _, err := a.openWallet(genesis)
 			if err != nil {
 				return err
