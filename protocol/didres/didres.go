@@ -99,9 +99,9 @@ func Resolve(r state.Reader, network hufu.Network, asOf hufu.AsOf, identifier st
 	if method != "hufu" {
 		return Failed(MethodNotSupported, ""), nil
 	}
-	n, id, err := hufu.DID(identifier).Parse()
-	if err != nil {
-		return Failed(InvalidDID, ""), nil
+	n, id, invalid := hufu.DID(identifier).Parse()
+	if invalid != nil {
+		return Failed(InvalidDID, ""), nil //nolint:nilerr // what is wrong with the identifier is the result
 	}
 	if n != network {
 		return Failed(MethodNotSupported, ""), nil

@@ -16,37 +16,37 @@ type Options struct {
 
 // ParseOptions reads options by their names. A nil problem says that they are good.
 func ParseOptions(values map[string][]string) (o Options, bad *Result) {
-	fail := func(e ErrorType, detail string) (Options, *Result) {
+	fail := func(e ErrorType, detail string) *Result {
 		r := Failed(e, detail)
-		return Options{}, &r
+		return &r
 	}
 	for name, v := range values {
 		if len(v) != 1 {
-			return fail(InvalidOptions, "an option is given twice")
+			return Options{}, fail(InvalidOptions, "an option is given twice")
 		}
 		var err error
 		switch name {
 		case "versionId":
 			o.version, err = strconv.ParseUint(v[0], 10, 64)
 			if err != nil || strconv.FormatUint(o.version, 10) != v[0] || o.version == 0 {
-				return fail(InvalidOptions, "versionId is a number from 1")
+				return Options{}, fail(InvalidOptions, "versionId is a number from 1")
 			}
 		case "versionTime":
 			var at time.Time
 			if at, err = time.Parse(time.RFC3339, v[0]); err != nil {
-				return fail(InvalidOptions, "versionTime is a time such as 2026-01-31T12:00:00Z")
+				return Options{}, fail(InvalidOptions, "versionTime is a time such as 2026-01-31T12:00:00Z")
 			}
 			o.at = &at
 		case "expandRelativeUrls": // all are absolute
 			if v[0] != "true" && v[0] != "false" {
-				return fail(InvalidOptions, "expandRelativeUrls is true or false")
+				return Options{}, fail(InvalidOptions, "expandRelativeUrls is true or false")
 			}
 		default:
-			return fail(FeatureNotSupported, "the options are versionId, versionTime and expandRelativeUrls")
+			return Options{}, fail(FeatureNotSupported, "the options are versionId, versionTime and expandRelativeUrls")
 		}
 	}
 	if o.version != 0 && o.at != nil {
-		return fail(InvalidOptions, "versionId and versionTime exclude each other")
+		return Options{}, fail(InvalidOptions, "versionId and versionTime exclude each other")
 	}
 	return o, nil
 }
