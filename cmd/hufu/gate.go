@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (a *app) gateCmd() *cobra.Command {
 	return group("gate", "A service's door: check, publish and show its contract, ask, decide, replay",
 		"  hufu gate check reading-room.toml\n  hufu gate publish reading-room.toml --as library",
 		a.gateCheckCmd(), a.gatePublishCmd(), a.gateShowCmd(), a.gateRetireCmd(),
-		a.gateRequestCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateServeCmd())
+		a.gateRequestCmd(), a.gateResultCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateTokenCmd(), a.gateServeCmd())
 }
 
 // contractProblem is one mistake in a contract's file.
@@ -242,25 +243,40 @@ func (a *app) gateRetireCmd() *cobra.Command {
 	return nodeFlag(c, &node)
 }
 
-// openGate makes the gate of one of the home's identities.
+// openGate makes the gate of one of the home's identities, on the home's database.
 func (a *app) openGate(ctx context.Context, l *session, name, responseURI string) (*gate.Gate, func() error, error) {
-	d, err := l.home.Identity(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err := l.roleKey(ctx, name, home.GateMethod)
-	if err != nil {
-		return nil, nil, err
-	}
 	st, err := gate.OpenStore(ctx, a.database(l.home, home.GateFile))
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := gate.New(gate.Config{DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l.Client, Store: st, ResponseURI: responseURI})
+	g, err := newGate(ctx, l, st, name, responseURI)
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return g, st.Close, nil
+}
+
+// newGate makes the gate of one of the home's identities.
+func newGate(ctx context.Context, l *session, st gate.Store, name, responseURI string) (*gate.Gate, error) {
+	d, err := l.home.Identity(name)
+	if err != nil {
+		return nil, err
+	}
+	key, err := l.roleKey(ctx, name, home.GateMethod)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := l.home.GateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := gateCertificate(ctx, l, name, d, responseURI)
+	if err != nil {
+		return nil, err
+	}
+	return gate.New(gate.Config{
+		DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l.Client, Store: st, ResponseURI: responseURI, Certificate: certificate, Seal: seal,
+	})
 }
 
 // gateURL is where wallets post their answers to the gate of that name, on the origin of "hufu up".
@@ -268,13 +284,25 @@ func gateURL(origin, name string) string { return origin + "/gates/" + name + "/
 
 func (a *app) gateRequestCmd() *cobra.Command {
 	var node, as, uri string
+	var asked sessionFlags
 	c := &cobra.Command{
-		Use:   "request CONTRACT --as NAME",
-		Short: "Ask for what a published contract asks for: prints a signed request, to be answered once",
-		Example: `  hufu gate request reading-room --as library > request.jwt
-  hufu wallet present request.jwt --home alice > answer.json`,
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Use:   "request --contract ID",
+		Short: "Ask for what a published contract asks for, once",
+		Long: `With --contract, opens a session at the process that serves --home and prints the link that invokes a
+wallet; "hufu gate result" says what came of it. With a contract's name as argument and --as, needs no such
+process: prints the signed request itself, whose answer "hufu gate decide" judges.`,
+		Example: `  hufu gate request --contract reading-room --json
+  hufu gate request reading-room --as library > request.jwt`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case asked.contract != "" && len(args) == 0:
+				return a.askSession(c, as, &asked)
+			case asked.contract != "" || len(args) == 0:
+				return usageOf(c, errors.New("name the contract with --contract, or as the argument"))
+			case as == "":
+				return usageOf(c, errors.New("--as says whose contract it is"))
+			}
 			return a.withSession(c.Context(), node, true, func(l *session) error {
 				if uri == "" {
 					uri = gateURL("http://127.0.0.1", as)
@@ -295,8 +323,8 @@ func (a *app) gateRequestCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&as, "as", "", "identity of this home that owns the contract")
-	c.Flags().StringVar(&uri, "response-uri", "", "where wallets post their answers")
-	_ = c.MarkFlagRequired("as")
+	c.Flags().StringVar(&uri, "response-uri", "", "where wallets post their answers to a request that is printed")
+	asked.add(c)
 	return nodeFlag(c, &node)
 }
 

@@ -279,10 +279,8 @@ func (a *app) parts(ctx context.Context, l *session, g *origin, roles rolesServe
 		}
 	}()
 	if roles.gates {
-		for _, name := range l.home.With(home.GateMethod) {
-			if err := a.addGate(ctx, l, g, p, name); err != nil && !errors.Is(err, errNoRole) { // its key is not on the ledger yet, or no longer
-				return p, err
-			}
+		if err := a.addGates(ctx, l, g, p); err != nil {
+			return p, err
 		}
 	}
 	if roles.issuer {
@@ -297,16 +295,6 @@ func (a *app) parts(ctx context.Context, l *session, g *origin, roles rolesServe
 		}
 	}
 	return p, nil
-}
-
-func (a *app) addGate(ctx context.Context, l *session, g *origin, p *served, name string) error {
-	door, done, err := a.openGate(ctx, l, name, gateURL(g.url, name))
-	if err != nil {
-		return err
-	}
-	p.closers = append(p.closers, done)
-	p.Gates[name] = door.Handler()
-	return nil
 }
 
 func (a *app) addIssuer(ctx context.Context, l *session, g *origin, p *served, name string) error {

@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"io"
 	"os"
@@ -27,6 +28,8 @@ const (
 	validatorKey = "node/validator" // signs votes
 	nodeKey      = "node/p2p"       // authenticates connections to other nodes
 	peopleKey    = "issuer/people"  // seals the keys of the people's file
+	gateKey      = "gate/sessions"  // seals what gates keep of their sessions
+	tokenKey     = "gate/token/"    // and a gate's name: of its service
 )
 
 // Founder is one founding member to be.
@@ -83,14 +86,43 @@ func (h *Home) PeopleKey(rand io.Reader) ([32]byte, error) {
 	return k, diskError(err)
 }
 
+// GateKey is the key that seals what gates keep of their sessions, made when there is none. Processes on one
+// database need the same.
+func (h *Home) GateKey(rand io.Reader) ([32]byte, error) {
+	if k, err := h.keys.DataKey(gateKey); err == nil {
+		return k, nil
+	}
+	k, err := h.keys.GenerateDataKey(rand, gateKey)
+	return k, diskError(err)
+}
+
+// GateToken is what the service behind the gate called name calls its API with, made when there is none, or
+// made anew.
+func (h *Home) GateToken(rand io.Reader, name string, anew bool) (string, error) {
+	key := tokenKey + name
+	k, err := h.keys.DataKey(key)
+	if err == nil && anew {
+		if err := h.keys.Remove(key); err != nil {
+			return "", diskError(err)
+		}
+	}
+	if err != nil || anew {
+		if k, err = h.keys.GenerateDataKey(rand, key); err != nil {
+			return "", diskError(err)
+		}
+	}
+	return base64.RawURLEncoding.EncodeToString(k[:]), nil
+}
+
 // Fragments of the verification methods by which a home's roles sign, alone or followed by a hyphen and
 // whatever tells a key from its successor. Which identities have one says which roles the home can serve.
 const (
-	IssuingMethod = "issuing"
-	GateMethod    = "gate"
+	IssuingMethod   = "issuing"
+	GateMethod      = "gate"
+	AuthorityMethod = "authority" // signs the X.509 certificates of the identity's other roles
 )
 
-// With lists the identities that have a key for a role: [IssuingMethod] or [GateMethod].
+// With lists the identities that have a key for a role: [IssuingMethod], [GateMethod] or [AuthorityMethod].
 func (h *Home) With(role string) []string {
 	var out []string
 	for _, name := range h.Identities() {

@@ -250,7 +250,7 @@ func TestStopEndsStreams(t *testing.T) {
 			fmt.Fprint(w, "data: goodbye\n\n")
 		}), server.Options{})
 	}()
-	res, err := http.DefaultClient.Do(request(t, http.MethodGet, "http://"+l.Addr().String()+server.StreamPrefix+"x"))
+	res, err := http.DefaultClient.Do(request(t, http.MethodGet, "http://"+l.Addr().String()+"/gates/library/gate/vp/page/x/events"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ type policy struct {
 	prefix  string // of whole path segments
 	origins bool   // pages of other origins may read the answers; never with their cookies
 	methods string // that such pages may use, beside GET
-	page    bool   // people's browsers show the answers; the handler sets the content security policy
+
 	maxBody int64
-	timeout time.Duration // until the handler's context ends; 0: it may stay open
+	timeout time.Duration // until the handler's context ends
 }
 
 // corsHeaders are what wallets that are web pages send to the endpoints of OpenID4VCI (RFC 9449 for DPoP and
@@ -35,9 +35,7 @@ func (p *policy) security(w http.ResponseWriter, r *http.Request, secure bool) (
 	if secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	if p.page {
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	}
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if !p.origins {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		return false
@@ -77,23 +75,27 @@ func (p policies) find(path string) *policy {
 	return &p[len(p)-1]
 }
 
-// Sizes and times of endpoints.
+// Sizes and times of endpoints. The roles have closer limits of their own.
 const (
-	maxBody       = 1 << 20          // presentations of several credentials, form encoded
-	maxSmallBody  = 64 << 10         // everything else is a few tokens
+	maxBody       = 2 << 20          // presentations of several credentials, encrypted and form encoded
+	maxSmallBody  = 256 << 10        // everything else is a batch of key proofs at most
 	answerTimeout = 30 * time.Second // for what may wait for the ledger
 )
 
-// endpoints are the policies of all that is served; the last resort is the strictest.
+// endpoints are the policies of all that is served; the last resort is the strictest. Where origins is not
+// set the handler may open single endpoints to other origins itself.
 var endpoints = []policy{
 	{prefix: "/", maxBody: maxSmallBody, timeout: answerTimeout},
-	{prefix: "/1.0/identifiers", origins: true, maxBody: maxSmallBody, timeout: answerTimeout},
+	{prefix: "/1.0/identifiers", origins: true, methods: "POST", maxBody: maxSmallBody, timeout: answerTimeout},
 	{prefix: "/statuslists", origins: true, maxBody: maxSmallBody, timeout: answerTimeout},
 	{prefix: "/.well-known", origins: true, maxBody: maxSmallBody, timeout: answerTimeout},
 	{prefix: "/openapi.json", origins: true, maxBody: maxSmallBody, timeout: answerTimeout},
+	{prefix: apiPrefix, maxBody: maxBody, timeout: answerTimeout},
 	{prefix: "/gates", maxBody: maxBody, timeout: answerTimeout},
-	{prefix: StreamPrefix, maxBody: maxSmallBody},
 }
 
-// StreamPrefix is where event streams are: /events/{session}.
-const StreamPrefix = "/events/"
+// isStream reports whether an endpoint's answers are event streams, which end when their session does or
+// the server stops: a gate's page waits for its wallet.
+func isStream(path string) bool {
+	return strings.HasPrefix(path, "/gates/") && strings.HasSuffix(path, "/events")
+}

@@ -24,6 +24,7 @@ type Parts struct {
 	Metrics *prometheus.Registry
 	Issuer  http.Handler            // /statuslists/
 	Gates   map[string]http.Handler // by name: /gates/NAME/gate/
+	API     http.Handler            // [API]
 }
 
 // Routes is the origin's handler.
@@ -39,6 +40,10 @@ func Routes(p Parts) http.Handler {
 	}
 	if p.Issuer != nil {
 		mux.Handle("/statuslists/", p.Issuer)
+	}
+	if p.API != nil {
+		mux.Handle("GET /openapi.json", p.API)
+		mux.Handle(apiPrefix+"/", p.API)
 	}
 	for name, gate := range p.Gates {
 		mux.Handle("/gates/"+name+"/", http.StripPrefix("/gates/"+name, gate))

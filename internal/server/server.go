@@ -143,11 +143,10 @@ func guard(streams context.Context, h http.Handler, o *Options) http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, p.maxBody)
 		ctx, cancel := context.WithCancel(r.Context())
-		if p.timeout > 0 {
-			ctx, cancel = context.WithTimeout(r.Context(), p.timeout)
+		if isStream(r.URL.Path) {
+			defer context.AfterFunc(streams, cancel)() // the handler bounds its writes
 		} else {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-			defer context.AfterFunc(streams, cancel)()
+			ctx, cancel = context.WithTimeout(ctx, p.timeout)
 		}
 		defer cancel()
 		h.ServeHTTP(w, r.WithContext(ctx))
