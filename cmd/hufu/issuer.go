@@ -26,12 +26,12 @@ import (
 func (a *app) issuerCmd() *cobra.Command {
 	return group("issuer", "An agency's work: enrol people, issue to them, set the status of what they hold",
 		"  hufu issuer enrol roster.csv --as agency\n  hufu issuer status --person 99...X --set revoked --reason requested --as agency",
-		a.issuerEnrolCmd(), a.issuerNonceCmd(), a.issuerIssueCmd(), a.issuerStatusCmd(), a.issuerAccessCmd(), a.issuerEraseCmd(), a.issuerServeCmd())
+		a.issuerEnrolCmd(), a.issuerNonceCmd(), a.issuerIssueCmd(), a.issuerStatusCmd(), a.issuerAccessCmd(), a.issuerEraseCmd(), a.issuerOfferCmd(), a.issuerPasscodeCmd(), a.issuerReleaseCmd(), a.issuerServeCmd())
 }
 
 // openIssuer opens the issuer of one of the home's identities, whose status lists are served at base, or where
-// the process that serves the home serves them.
-func (a *app) openIssuer(ctx context.Context, l *session, name, base string) (*issuer.Service, error) {
+// the process that serves the home serves them. more, if not nil, adds to the configuration.
+func (a *app) openIssuer(ctx context.Context, l *session, name, base string, more func(*issuer.Config, roleKey) error) (*issuer.Service, error) {
 	actor, err := l.actor(name)
 	if err != nil {
 		return nil, err
@@ -50,18 +50,24 @@ func (a *app) openIssuer(ctx context.Context, l *session, name, base string) (*i
 			base = r.Listen
 		}
 	}
-	return issuer.Open(ctx, issuer.Config{
+	c := issuer.Config{
 		DID: actor.DID(), Signer: key.signer, Fragment: key.fragment, MasterKey: master,
 		Store: a.database(l.home, home.IssuerFile), Ledger: l.Client,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return actor.Sign(ctx, body, nil) },
 		StatusBase: base, Zone: time.Local, Since: key.since,
-	})
+	}
+	if more != nil {
+		if err := more(&c, key); err != nil {
+			return nil, err
+		}
+	}
+	return issuer.Open(ctx, c)
 }
 
 // withIssuer runs f on the issuer of --as.
 func (a *app) withIssuer(ctx context.Context, node, as string, f func(*session, *issuer.Service) error) error {
 	return a.withSession(ctx, node, true, func(l *session) error {
-		s, err := a.openIssuer(ctx, l, as, "")
+		s, err := a.openIssuer(ctx, l, as, "", nil)
 		if err != nil {
 			return err
 		}

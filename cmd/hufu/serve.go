@@ -213,6 +213,7 @@ func (g *origin) sayTrust(w io.Writer) {
 func (a *app) issuerServeCmd() *cobra.Command {
 	var node string
 	var o originOptions
+	var x issuerOptions
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the home's issuer apart from a node",
@@ -224,10 +225,11 @@ Several such processes may share one PostgreSQL database (--db).`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			return a.serveRole(c.Context(), node, &o, admin.Issuer, rolesServed{issuer: true})
+			return a.serveRole(c.Context(), node, &o, admin.Issuer, rolesServed{issuer: &x})
 		},
 	}
 	o.add(c, "127.0.0.1:8081")
+	x.add(c)
 	return nodeFlag(c, &node)
 }
 
@@ -253,7 +255,10 @@ Several such processes may share one PostgreSQL database (--db).`,
 }
 
 // rolesServed are the roles of a home that a process serves.
-type rolesServed struct{ issuer, gates bool }
+type rolesServed struct {
+	issuer *issuerOptions // nil: none
+	gates  bool
+}
 
 // served is what a process serves of a home.
 type served struct {
@@ -283,9 +288,9 @@ func (a *app) parts(ctx context.Context, l *session, g *origin, roles rolesServe
 			return p, err
 		}
 	}
-	if roles.issuer {
+	if roles.issuer != nil {
 		for _, name := range l.home.With(home.IssuingMethod) {
-			err := a.addIssuer(ctx, l, g, p, name)
+			err := a.addIssuer(ctx, l, g, p, name, roles.issuer)
 			if err == nil {
 				break
 			}
@@ -295,14 +300,4 @@ func (a *app) parts(ctx context.Context, l *session, g *origin, roles rolesServe
 		}
 	}
 	return p, nil
-}
-
-func (a *app) addIssuer(ctx context.Context, l *session, g *origin, p *served, name string) error {
-	i, err := a.openIssuer(ctx, l, name, g.url)
-	if err != nil {
-		return err
-	}
-	p.closers = append(p.closers, i.Close)
-	p.Issuer = i.Handler()
-	return nil
 }

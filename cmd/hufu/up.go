@@ -28,6 +28,7 @@ const founderName = "member"
 // upOptions are the flags of "hufu up".
 type upOptions struct {
 	originOptions
+	issuerOptions
 	network, rpc string
 }
 
@@ -66,7 +67,8 @@ through a socket in the home.`,
 	f := c.Flags()
 	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
 	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC")
-	o.add(c, "127.0.0.1:8080")
+	o.originOptions.add(c, "127.0.0.1:8080")
+	o.issuerOptions.add(c)
 	return c
 }
 
@@ -138,7 +140,7 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
 	g.registry.MustRegister(ledgerMetrics(c)...)
-	parts, err := a.parts(ctx, &session{c, h}, g, rolesServed{issuer: true, gates: true})
+	parts, err := a.parts(ctx, &session{c, h}, g, rolesServed{issuer: &o.issuerOptions, gates: true})
 	if err != nil {
 		return err
 	}

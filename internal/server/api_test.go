@@ -112,7 +112,7 @@ func TestAPIRefusals(t *testing.T) {
 		{"another response mode", "POST", sessions, token, `{"contract":"reading-room","response_mode":"fragment"}`, 422, ""},
 		{"a name that the gate cannot bear", "POST", sessions, token, `{"contract":"reading-room","client_id_prefix":"x509_hash"}`, 422, "gate.session"},
 		{"no JSON", "POST", sessions, token, `{"contract":`, 400, ""},
-		{"too much", "POST", sessions, token, `{"contract":"` + strings.Repeat("x", 100<<10) + `"}`, 413, ""},
+		{"too much", "POST", sessions, token, `{"contract":"` + strings.Repeat("x", 300<<10) + `"}`, 413, ""},
 	} {
 		code, problem := call(t, h, c.method, c.path, c.token, c.body)
 		if code != c.code || problem["detail"] == "" || c.rule != "" && problem["type"] != "urn:hufu:rule:"+c.rule {

@@ -120,10 +120,10 @@ const maxPath = 512
 
 // fixed are the segments of paths that say nothing about anybody.
 var fixed = [...]string{
-	"healthz", "readyz", "metrics", "openapi.json", "1.0", "identifiers", "statuslists", "statuslist",
-	".well-known", "openid-credential-issuer", "oauth-authorization-server", "jwt-vc-issuer", "jwks", "jwks.json",
-	"issuer", "issuers", "offers", "offer", "par", "authorize", "token", "nonce", "credential", "deferred", "notification", "sign-in", "consent", "challenge",
-	"gate", "gates", "request", "requests", "response", "result", "events", "return", "api", "v1", "dc",
+	"healthz", "readyz", "metrics", "openapi.json", "api", "v1", "1.0", "identifiers", "statuslists",
+	".well-known", "openid-credential-issuer", "oauth-authorization-server", "jwt-vc-issuer",
+	"issuer", "offers", "par", "authorize", "consent", "style.css", "token", "challenge", "nonce", "credential", "deferred_credential", "notification",
+	"gates", "gate", "sessions", "dc", "request", "response", "vp", "page", "events", "return", "done", "assets",
 }
 
 // recorder keeps what was answered.

@@ -20,11 +20,12 @@ type Ledger interface {
 
 // Parts are what is put on the origin. Ledger is needed; the others may be nil.
 type Parts struct {
-	Ledger  Ledger
-	Metrics *prometheus.Registry
-	Issuer  http.Handler            // /statuslists/
-	Gates   map[string]http.Handler // by name: /gates/NAME/gate/
-	API     http.Handler            // [API]
+	Ledger      Ledger
+	Metrics     *prometheus.Registry
+	Issuer      http.Handler // at IssuerPaths
+	IssuerPaths []string
+	Gates       map[string]http.Handler // by name: /gates/NAME/gate/
+	API         http.Handler            // [API]
 }
 
 // Routes is the origin's handler.
@@ -39,7 +40,9 @@ func Routes(p Parts) http.Handler {
 		mux.Handle("GET /metrics", here(promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{})))
 	}
 	if p.Issuer != nil {
-		mux.Handle("/statuslists/", p.Issuer)
+		for _, path := range p.IssuerPaths {
+			mux.Handle(path, p.Issuer)
+		}
 	}
 	if p.API != nil {
 		mux.Handle("GET /openapi.json", p.API)

@@ -135,7 +135,7 @@ func TestRoutes(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, what, " ", r.URL.Path) })
 	}
 	url, _, _ := serve(t, server.Routes(server.Parts{
-		Ledger: l, Metrics: metrics, Issuer: say("issuer"),
+		Ledger: l, Metrics: metrics, Issuer: say("issuer"), IssuerPaths: []string{"/statuslists/"},
 		Gates: map[string]http.Handler{"library": say("library"), "bank": say("bank")},
 	}))
 	nobody := hufu.ID{9}.DID(world.Network)
@@ -228,7 +228,7 @@ func TestLedgerDown(t *testing.T) {
 }
 
 func TestBodyLimit(t *testing.T) {
-	const maxBody = 1 << 20
+	const maxBody = 2 << 20
 	url, _, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		var tooLarge *http.MaxBytesError
