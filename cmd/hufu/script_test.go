@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"ready":   scriptReady,
+		"answers": scriptAnswers,
 		"json":    scriptJSON,
 		"status":  scriptStatus,
 		"replace": scriptReplace,
@@ -51,6 +53,14 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 func setupScript(e *testscript.Env) error {
 	root, err := filepath.Abs("../..")
 	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	e.Setenv("FREE_ADDR", l.Addr().String()) // where nobody listens now
+	if err := l.Close(); err != nil {
 		return err
 	}
 	e.Setenv("EXAMPLES", filepath.Join(root, "examples"))
@@ -89,6 +99,30 @@ func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-ctx.Done():
 			ts.Fatalf("%s is not ready: %v", args[0], err)
+		case <-tick.C:
+		}
+	}
+}
+
+// scriptAnswers waits until a URL is answered, whatever the answer.
+//
+//	answers URL
+func scriptAnswers(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: answers URL")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, _, err := get(ctx, args[0])
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("%s is not answered: %v", args[0], err)
 		case <-tick.C:
 		}
 	}
