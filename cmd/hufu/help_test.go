@@ -90,7 +90,7 @@ func shellWords(line string) []string {
 			continue
 		}
 		end := strings.HasSuffix(word, ";")
-		if word = strings.TrimSuffix(word, ";"); word == ">" {
+		if word = strings.TrimSuffix(word, ";"); word == ">" || word == "<" || word == "|" {
 			return out
 		}
 		if word != "" {

@@ -312,6 +312,9 @@ func (a *app) issuerStatusCmd() *cobra.Command {
 					if n := len(result.Receipts); n > 0 {
 						fmt.Fprintf(w, " since block %d", result.Receipts[n-1].Height)
 					}
+					if result.Final > 0 {
+						fmt.Fprintf(w, "; %d stay revoked, which is final", result.Final)
+					}
 					fmt.Fprintln(w)
 				})
 			})
