@@ -56,7 +56,7 @@ func BenchmarkBare(b *testing.B) {
 		b.Run(suite.Name(), func(b *testing.B) {
 			_, visits := stagedVisits(b, suite)
 			for i := 0; b.Loop(); i++ {
-				if err := bareChecks(visits[i%len(visits):][:1]); err != nil {
+				if err := bareChecks(visits[i%len(visits):], 1); err != nil {
 					b.Fatal(err)
 				}
 			}
