@@ -210,7 +210,7 @@ type leave struct {
 }
 
 // admit checks an access token at an endpoint of the issuer, with the proof of its key if it is bound
-// to one. It refuses by [oauth.RuleToken], [oauth.RuleDPoP] and [oauth.RuleDPoPNonce].
+// to one, which remains to be used up. It refuses by [oauth.RuleToken], [oauth.RuleDPoP] and [oauth.RuleDPoPNonce].
 func (s *Service) admit(ctx context.Context, p *Proofs, endpoint string) (*leave, error) {
 	header, err := one(p.Authorization, "Authorization", oauth.RuleToken)
 	if err != nil {
@@ -238,7 +238,20 @@ func (s *Service) admit(ctx context.Context, p *Proofs, endpoint string) (*leave
 	if err != nil {
 		return nil, err
 	}
-	return l, s.store.Write(ctx, func(t *database.Tx) error { return useUp(ctx, t, l.spend, now) })
+	return l, nil
+}
+
+// settle uses up the proofs of a request that is refused; of one that is granted they are used up with
+// what is granted. A proof says nothing of the request's body, so it must not serve again either way.
+func (s *Service) settle(ctx context.Context, l *leave, err error) error {
+	if hufu.RuleOf(err) == "" || len(l.spend) == 0 {
+		return err
+	}
+	used := s.store.Write(ctx, func(t *database.Tx) error { return useUp(ctx, t, l.spend, s.cfg.Now()) })
+	if used != nil {
+		return used
+	}
+	return err
 }
 
 func (s *Service) findLeave(ctx context.Context, token string, now time.Time) (*leave, error) {

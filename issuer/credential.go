@@ -61,7 +61,13 @@ func (s *Service) Credential(ctx context.Context, body []byte, encrypted bool, p
 	if err != nil {
 		return nil, err
 	}
-	if body, err = s.decrypt(body, encrypted); err != nil {
+	out, err := s.credential(ctx, l, body, encrypted)
+	return out, s.settle(ctx, l, err)
+}
+
+func (s *Service) credential(ctx context.Context, l *leave, body []byte, encrypted bool) (*Answer, error) {
+	body, err := s.decrypt(body, encrypted)
+	if err != nil {
 		return nil, err
 	}
 	req, err := oid4vci.ParseCredentialRequest(body)
@@ -83,7 +89,12 @@ func (s *Service) Credential(ctx context.Context, body []byte, encrypted bool, p
 	if err := c.fit(bound.Keys); err != nil {
 		return nil, err
 	}
-	first := func(t *database.Tx) error { return s.useProofs(ctx, t, l, c, bound, now) }
+	first := func(t *database.Tx) error {
+		if err := useUp(ctx, t, l.spend, now); err != nil {
+			return err
+		}
+		return s.useProofs(ctx, t, l, c, bound, now)
+	}
 	out, err := s.fulfil(ctx, l, c, bound.Keys, first, now)
 	if err != nil {
 		return nil, err
@@ -271,7 +282,13 @@ func (s *Service) Deferred(ctx context.Context, body []byte, encrypted bool, pro
 	if err != nil {
 		return nil, err
 	}
-	if body, err = s.decrypt(body, encrypted); err != nil {
+	out, err := s.deferred(ctx, l, body, encrypted)
+	return out, s.settle(ctx, l, err)
+}
+
+func (s *Service) deferred(ctx context.Context, l *leave, body []byte, encrypted bool) (*Answer, error) {
+	body, err := s.decrypt(body, encrypted)
+	if err != nil {
 		return nil, err
 	}
 	req, err := oid4vci.ParseDeferredRequest(body)
@@ -289,9 +306,16 @@ func (s *Service) Deferred(ctx context.Context, body []byte, encrypted bool, pro
 	if waiting, err := s.waits(ctx, l); err != nil {
 		return nil, err
 	} else if waiting {
+		err := s.store.Write(ctx, func(t *database.Tx) error { return useUp(ctx, t, l.spend, now) })
+		if err != nil {
+			return nil, err
+		}
 		return &Answer{&oid4vci.CredentialResponse{TransactionID: req.TransactionID, Interval: int64(deferralInterval / time.Second)}, req.Encryption}, nil
 	}
 	out, err := s.fulfil(ctx, l, c, holders, func(t *database.Tx) error {
+		if err := useUp(ctx, t, l.spend, now); err != nil {
+			return err
+		}
 		r, err := t.ExecContext(ctx, "DELETE FROM deferrals WHERE id = ?", digest(req.TransactionID))
 		if err != nil {
 			return err
@@ -352,11 +376,18 @@ func (s *Service) Notify(ctx context.Context, body []byte, proofs *Proofs) error
 	if err != nil {
 		return err
 	}
+	return s.settle(ctx, l, s.notify(ctx, l, body))
+}
+
+func (s *Service) notify(ctx context.Context, l *leave, body []byte) error {
 	n, err := oid4vci.ParseNotification(body)
 	if err != nil {
 		return err
 	}
 	return s.store.Write(ctx, func(t *database.Tx) error {
+		if err := useUp(ctx, t, l.spend, s.cfg.Now()); err != nil {
+			return err
+		}
 		r, err := t.ExecContext(ctx, "UPDATE notifications SET event = ? WHERE id = ? AND grant_id = ?", n.Event, digest(n.ID), l.grant)
 		if err != nil {
 			return err

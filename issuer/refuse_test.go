@@ -245,6 +245,15 @@ func TestDPoPRefused(t *testing.T) {
 	o.restart()
 	send(proof).refused(t, http.StatusUnauthorized, "invalid_dpop_proof")
 
+	// Of a request that is refused, too: it says nothing of the body.
+	proof = p.proof("/credential", token)
+	refused := http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}}
+	p.send("/credential", "application/json", []byte("{}"), refused).refused(t, http.StatusBadRequest, "invalid_credential_request")
+	if raw, err = json.Marshal(p.request(residentJWT, 1)); err != nil {
+		t.Fatal(err)
+	}
+	send(proof).refused(t, http.StatusUnauthorized, "invalid_dpop_proof")
+
 	// At the token endpoint.
 	offer := o.preAuthorized(adult(t, o.people), false, residentJWT)
 	f := []byte((&oauth.TokenRequest{Grant: oauth.GrantPreAuthorized, Code: offer.Offer.PreAuthorized.Code}).Form().Encode())
