@@ -103,7 +103,7 @@ func (p *proposer) flags(c *cobra.Command) *cobra.Command {
 func (a *app) govProposeCmd() *cobra.Command {
 	return group("propose", "Put something to the members' vote",
 		"  hufu gov propose accredit agency --type urn:hufu:type:resident-id:1",
-		a.proposeAdmitCmd(), a.proposeRemoveCmd(), a.proposeAccreditCmd(), a.proposeWithdrawCmd(), a.proposeParamsCmd())
+		a.proposeAdmitCmd(), a.proposeSetCmd(), a.proposeRemoveCmd(), a.proposeAccreditCmd(), a.proposeWithdrawCmd(), a.proposeParamsCmd())
 }
 
 // proposed is the account of a proposal.

@@ -63,7 +63,7 @@ func ruleHints() map[hufu.Rule]string {
 	return map[hufu.Rule]string{
 		machine.RuleSequence:     "another command spoke for the same identifier; run this one again",
 		gov.RuleNoQuota:          "name a member of this home that pays for it with --sponsor",
-		gov.RuleQuotaExhausted:   "wait for the next epoch, or let the members raise the quota",
+		gov.RuleQuotaExhausted:   "wait for the next epoch, or let the members raise the quota: hufu gov propose set NAME --quota N",
 		gov.RuleNotMember:        "say with --as which member of this home acts; see: hufu gov members",
 		gov.RuleUnknownProposal:  "the identifier is the one that hufu gov propose printed",
 		gov.RuleVotingClosed:     "see how it ended with: hufu gov show PROPOSAL",
