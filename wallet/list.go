@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -93,4 +94,45 @@ func (w *Wallet) Log() []Visit {
 		}
 	}
 	return out
+}
+
+// Details are what a credential says.
+type Details struct {
+	Stock
+	Claims map[string]any // JSON; nil when every copy was shown, as the wallet forgets those
+}
+
+// Details describes the n-th credential of [Wallet.List].
+func (w *Wallet) Details(n int) (*Details, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := w.held.stock(w.Now(), nil)
+	if n < 0 || n >= len(list) {
+		return nil, fmt.Errorf("wallet: there are %d credentials", len(list))
+	}
+	out := &Details{Stock: list[n]}
+	var kinds []hufu.Digest
+	for i := range w.held.Copies {
+		h := &w.held.Copies[i]
+		if !slices.Contains(kinds, h.Kind) {
+			kinds = append(kinds, h.Kind)
+		}
+		if len(kinds) <= n || h.Kind != kinds[n] || h.Shown {
+			continue
+		}
+		p, err := h.parse()
+		if err != nil {
+			return nil, err
+		}
+		out.Claims = p.claims()
+		return out, nil
+	}
+	return out, nil
+}
+
+// Waiting is how many credentials issuers promised for later: see [Wallet.Collect].
+func (w *Wallet) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.held.Pending)
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/contract/dcql"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
@@ -49,6 +50,8 @@ func hintFor(err error) string {
 		{node.ErrWrongNetwork, "leave --network out, or name another --home"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
 		{syscall.EADDRINUSE, "another process listens there: name other addresses with --listen and --rpc"},
+		{wallet.ErrNotEmpty, "name another directory with --home"},
+		{wallet.ErrBackup, "nothing was changed; try again with the passphrase of the backup"},
 		{server.ErrNotLoopback, "listen on 127.0.0.1 and put a TLS server in front"},
 	} {
 		if errors.Is(err, a.is) {
@@ -90,5 +93,9 @@ func ruleHints() map[hufu.Rule]string {
 		wallet.RuleOverAsking:    "nothing was shown; do not trust this gate",
 		wallet.RuleAskedBefore:   "every request is answered once; ask the gate for a new one",
 		wallet.RuleDuplicate:     "the wallet has these already",
+		wallet.RuleStranger:      "if you trust this issuer nevertheless, take up another offer of it with --foreign",
+		wallet.RuleTxCode:        "give it with --tx-code",
+		wallet.RuleChanged:       "ask the verifier for a new request",
+		dcql.RuleUnavailable:     "see what the wallet holds with: hufu wallet list",
 	}
 }

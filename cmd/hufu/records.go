@@ -192,16 +192,21 @@ func accountOfChain(chain []trust.Link, n hufu.Network) []linkAccount {
 // stockAccount is what a wallet holds of one credential.
 type stockAccount struct {
 	Type    string     `json:"type"`
+	Format  string     `json:"format"`
 	Issuer  hufu.DID   `json:"issuer"`
+	Foreign bool       `json:"foreign,omitempty"` // the ledger does not know the issuer
 	Expires *time.Time `json:"expires,omitempty"`
 	Copies  int        `json:"copies"`
 	Left    int        `json:"left"`
+	Refills bool       `json:"refills"`
 }
 
 func accountOfStock(list []wallet.Stock) []stockAccount {
 	out := []stockAccount{}
 	for _, s := range list {
-		a := stockAccount{Type: s.Type, Issuer: s.Issuer, Copies: s.Copies, Left: s.Left}
+		a := stockAccount{
+			Type: s.Type, Format: s.Format, Issuer: s.Issuer, Foreign: s.Foreign, Copies: s.Copies, Left: s.Left, Refills: s.Refills,
+		}
 		if !s.Expires.IsZero() {
 			a.Expires = &s.Expires
 		}
@@ -213,9 +218,12 @@ func accountOfStock(list []wallet.Stock) []stockAccount {
 // visitAccount is one request that a wallet got. What was shown is named, not repeated.
 type visitAccount struct {
 	Time     time.Time      `json:"time"`
-	Gate     hufu.DID       `json:"gate"`
-	Contract string         `json:"contract"`
-	Version  uint32         `json:"version"`
+	Gate     hufu.DID       `json:"gate,omitempty"`
+	Client   string         `json:"client_id,omitempty"` // of a stranger
+	Contract string         `json:"contract,omitempty"`
+	Version  uint32         `json:"version,omitempty"`
+	Issuer   string         `json:"issuer,omitempty"` // whose offer it was
+	Got      int            `json:"got,omitempty"`
 	Refused  hufu.Rule      `json:"refused,omitempty"`
 	Shown    []shownAccount `json:"shown"`
 	Receipt  string         `json:"receipt,omitempty"`
@@ -231,7 +239,7 @@ func accountOfVisits(visits []wallet.Visit) []visitAccount {
 	for i := range visits {
 		v := &visits[i]
 		a := visitAccount{
-			Time: v.Time, Gate: v.Gate, Contract: v.Contract, Version: v.Version, Refused: v.Refused, Receipt: v.Receipt,
+			Time: v.Time, Gate: v.Gate, Client: v.Client, Issuer: v.Issuer, Got: v.Got, Contract: v.Contract, Version: v.Version, Refused: v.Refused, Receipt: v.Receipt,
 			Shown: []shownAccount{},
 		}
 		for _, s := range v.Shown {

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,22 +27,31 @@ const (
 )
 
 func (a *app) walletCmd() *cobra.Command {
-	return group("wallet", "A person's wallet: make keys, accept credentials, show them",
-		"  hufu wallet keygen --home alice --genesis net/genesis.json --audience did:hufu:... --nonce N > proofs.json",
-		a.walletKeygenCmd(), a.walletAcceptCmd(), a.walletListCmd(), a.walletPresentCmd(), a.walletLogCmd())
+	return group("wallet", "A person's wallet: get credentials from issuers, show them to verifiers",
+		"  hufu wallet accept 'openid-credential-offer://?credential_offer=...' --home alice --genesis net/genesis.json --node http://127.0.0.1:26657",
+		a.walletAcceptCmd(), a.walletPresentCmd(), a.walletListCmd(), a.walletShowCmd(), a.walletLogCmd(), a.walletRefillCmd(),
+		a.walletBackupCmd(), a.walletRestoreCmd(), a.walletKeygenCmd())
 }
 
 // openWallet opens the wallet of --home; with a genesis file, it makes the home first if there is none.
 func (a *app) openWallet(genesisFile string) (*wallet.Wallet, *home.Home, error) {
+	return a.openWalletWith(genesisFile, nil)
+}
+
+// openWalletWith opens the wallet with an HTTP client for issuers and verifiers.
+func (a *app) openWalletWith(genesisFile string, c *http.Client) (*wallet.Wallet, *home.Home, error) {
 	var h *home.Home
 	var err error
 	if !home.Exists(a.home) && genesisFile != "" {
-		h, err = a.newWalletHome(genesisFile)
+		var genesis []byte
+		if genesis, err = os.ReadFile(genesisFile); err == nil {
+			h, err = a.newWalletHome(genesis)
+		}
 	} else {
 		h, err = a.openHome()
 	}
 	if errors.Is(err, home.ErrNoHome) {
-		return nil, nil, hint(err, "make the wallet with: hufu wallet keygen --home DIR --genesis GENESIS.json")
+		return nil, nil, hint(err, "make the wallet with: hufu wallet keygen --home DIR --genesis GENESIS.json, or with the first: hufu wallet accept OFFER")
 	}
 	if err == nil && genesisFile != "" {
 		err = sameGenesis(h, genesisFile)
@@ -48,17 +59,11 @@ func (a *app) openWallet(genesisFile string) (*wallet.Wallet, *home.Home, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := h.Keys().DataKey(walletKey)
-	if err != nil {
-		if key, err = h.Keys().GenerateDataKey(rand.Reader, walletKey); err != nil {
-			return nil, nil, err
-		}
-	}
-	st, err := wallet.OpenFile(h.Path(walletFile), key)
+	st, err := openWalletStore(h)
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := wallet.Open(wallet.Config{Store: st})
+	w, err := wallet.Open(wallet.Config{Store: st, HTTP: c})
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
@@ -77,11 +82,18 @@ func sameGenesis(h *home.Home, file string) error {
 	return nil
 }
 
-func (a *app) newWalletHome(genesisFile string) (*home.Home, error) {
-	genesis, err := os.ReadFile(genesisFile)
+// openWalletStore opens the sealed file of a wallet's home, whose key is made when there is none.
+func openWalletStore(h *home.Home) (wallet.Store, error) {
+	key, err := h.Keys().DataKey(walletKey)
 	if err != nil {
-		return nil, err
+		if key, err = h.Keys().GenerateDataKey(rand.Reader, walletKey); err != nil {
+			return nil, err
+		}
 	}
+	return wallet.OpenFile(h.Path(walletFile), key)
+}
+
+func (a *app) newWalletHome(genesis []byte) (*home.Home, error) {
 	trust, err := client.ParseGenesis(genesis)
 	if err != nil {
 		return nil, err
@@ -150,138 +162,60 @@ func walletNode(c *cobra.Command, node *string) *cobra.Command {
 
 // withWallet runs f on the wallet of --home and a verified view of the ledger.
 func (a *app) withWallet(c *cobra.Command, node string, f func(*wallet.Wallet, client.View) error) error {
-	w, h, err := a.openWallet("")
+	o := walletNet{node: node}
+	return a.online(c.Context(), &o, func(w *wallet.Wallet, l *client.Client) error {
+		return l.Read(c.Context(), func(v client.View) error { return f(w, v) })
+	})
+}
+
+// walletNet is how a wallet reaches the ledger, and issuers and verifiers.
+type walletNet struct {
+	node, genesis, authorities string
+}
+
+// flags adds --node, and --tls-ca for issuers and verifiers with certificates of their own making.
+func (o *walletNet) flags(c *cobra.Command) *cobra.Command {
+	walletNode(c, &o.node)
+	c.Flags().StringVar(&o.authorities, "tls-ca", "", "file of further certificates (PEM) to trust for HTTPS, such as that of hufu up --tls self-signed")
+	return c
+}
+
+// client is the HTTP client for issuers and verifiers; nil: the wallet's own.
+func (o *walletNet) client() (*http.Client, error) {
+	if o.authorities == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(o.authorities)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", o.authorities)
+	}
+	const limit = 30 * time.Second // as of the wallet's own client
+	return &http.Client{Timeout: limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}, nil
+}
+
+// online runs f on the wallet of --home and its network.
+func (a *app) online(ctx context.Context, o *walletNet, f func(*wallet.Wallet, *client.Client) error) error {
+	hc, err := o.client()
 	if err != nil {
 		return err
 	}
-	l, err := dialHome(h, node)
+	w, h, err := a.openWalletWith(o.genesis, hc)
+	if err != nil {
+		return err
+	}
+	l, err := dialHome(h, o.node)
 	if err != nil {
 		return errors.Join(err, w.Close())
 	}
-	err = l.Read(c.Context(), func(v client.View) error { return f(w, v) })
-	if err == nil {
-		err = renewTrust(c.Context(), h, l)
+	if err = f(w, l); err == nil {
+		err = renewTrust(ctx, h, l)
 	}
 	return errors.Join(err, l.Close(), w.Close())
-}
-
-func (a *app) walletAcceptCmd() *cobra.Command {
-	var node string
-	c := &cobra.Command{
-		Use:     "accept FILE",
-		Short:   "Take credentials from an issuer, after checking each against the ledger",
-		Example: "  hufu wallet accept credentials.json --home alice --node http://127.0.0.1:26657",
-		Args:    usageArgs(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, args []string) error {
-			raw, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			response, err := oid4vci.ParseCredentialResponse(raw)
-			if err != nil {
-				return err
-			}
-			var all []string
-			for _, i := range response.Credentials {
-				all = append(all, i.Credential)
-			}
-			if err := a.withWallet(c, node, func(w *wallet.Wallet, v client.View) error { return w.Accept(v, all) }); err != nil {
-				return err
-			}
-			return a.emit(map[string]int{"accepted": len(all)}, func(w io.Writer) { fmt.Fprintf(w, "%d credentials accepted\n", len(all)) })
-		},
-	}
-	return walletNode(c, &node)
-}
-
-func (a *app) walletListCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "list",
-		Short:   "List the credentials held, and how many copies are left",
-		Example: "  hufu wallet list --home alice",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			w, _, err := a.openWallet("")
-			if err != nil {
-				return err
-			}
-			list := w.List()
-			if err := w.Close(); err != nil {
-				return err
-			}
-			return a.emit(accountOfStock(list), func(out io.Writer) {
-				if len(list) == 0 {
-					fmt.Fprintln(out, "no credentials yet; make keys for an issuer with: hufu wallet keygen")
-				}
-				for _, s := range list {
-					fmt.Fprintf(out, "%s\n  from %s\n  %d of %d copies left, until %s\n", s.Type, s.Issuer, s.Left, s.Copies, s.Expires.Format(time.DateOnly))
-				}
-			})
-		},
-	}
-}
-
-func (a *app) walletPresentCmd() *cobra.Command {
-	var node string
-	c := &cobra.Command{
-		Use:   "present REQUEST",
-		Short: "Answer a gate's request, if it asks for what its contract on the ledger asks for",
-		Long: `Checks who asks, on the ledger, and that the request equals the contract it published; refuses anything
-else. Prints the answer for the gate. Each copy is shown once.`,
-		Example: "  hufu wallet present request.jwt --home alice --node http://127.0.0.1:26657 > answer.json",
-		Args:    usageArgs(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, args []string) error {
-			raw, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			var answer *wallet.Answer
-			if err := a.withWallet(c, node, func(w *wallet.Wallet, v client.View) (err error) {
-				answer, err = w.Present(v, strings.TrimSpace(string(raw)))
-				return err
-			}); err != nil {
-				return err
-			}
-			token, err := answer.Response.VPToken.Encode()
-			if err != nil {
-				return err
-			}
-			for _, s := range answer.Low {
-				fmt.Fprintf(a.err, "only %d copies of %s are left: fetch new ones soon\n", s.Left, s.Type)
-			}
-			return json.NewEncoder(a.out).Encode(answerFile{State: answer.Response.State, VPToken: token})
-		},
-	}
-	return walletNode(c, &node)
-}
-
-func (a *app) walletLogCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "log",
-		Short:   "List every request this wallet got and what came of it",
-		Example: "  hufu wallet log --home alice",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			w, _, err := a.openWallet("")
-			if err != nil {
-				return err
-			}
-			visits := w.Log()
-			if err := w.Close(); err != nil {
-				return err
-			}
-			return a.emit(accountOfVisits(visits), func(out io.Writer) {
-				if len(visits) == 0 {
-					fmt.Fprintln(out, "no gate has asked yet")
-				}
-				for _, v := range visits {
-					what := "answered"
-					if v.Refused != "" {
-						what = "refused by " + string(v.Refused)
-					}
-					fmt.Fprintf(out, "%s  %s  %s\n", v.Time.Format(time.RFC3339), v.Contract, what)
-				}
-			})
-		},
-	}
 }
