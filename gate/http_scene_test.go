@@ -211,9 +211,7 @@ func (p *person) shows(r *oid4vp.Request, origin string, change ...func(*present
 	}
 	bound := func(how *presentation) {
 		how.audience = r.PresentationAudience(origin)
-		for _, t := range r.Transactions {
-			how.consent = append(how.consent, t)
-		}
+		how.consent = append(how.consent, r.Transactions...)
 	}
 	return p.Presents(&oid4vp.SignedRequest{Request: *r}, append([]func(*presentation){bound}, change...)...)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/hufu-id/hufu/protocol/oid4vp"
 )
 
-// PrefixNone, as a [SessionInput.ClientIDPrefix], asks over the Digital Credentials API without a
+// PrefixNone is the [SessionInput.ClientIDPrefix] that asks over the Digital Credentials API without a
 // signature: who asks is told by the browser alone.
 const PrefixNone = "none"
 

@@ -210,7 +210,8 @@ func (g *Gate) serveEvents(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
 	// The stream is as long as the session; the handler's context and the timer below end it.
 	_ = c.SetReadDeadline(time.Time{})
-	_ = c.SetWriteDeadline(p.Expires.Add(time.Minute))
+	left := max(time.Millisecond, p.Expires.Sub(g.Now()))
+	_ = c.SetWriteDeadline(time.Now().Add(left + time.Minute)) // which a connection has by its own clock
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
@@ -221,7 +222,7 @@ func (g *Gate) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
-	late := time.NewTimer(max(time.Millisecond, p.Expires.Sub(g.Now())))
+	late := time.NewTimer(left)
 	defer late.Stop()
 	for {
 		done, end, ok := g.watches.watch(page)
@@ -249,6 +250,7 @@ func (g *Gate) serveEvents(w http.ResponseWriter, r *http.Request) {
 			case <-done:
 				again = true
 			case <-late.C:
+				late.Reset(time.Second) // the gate's clock may not be the timer's
 				again = true
 			case <-tick.C:
 				if !send(":\n\n") {

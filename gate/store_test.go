@@ -27,6 +27,7 @@ func TestStores(t *testing.T) {
 		open := func(t *testing.T) gate.Store { return must[gate.Store](t)(gate.OpenStore(t.Context(), dsn)) }
 		t.Run("sessions", func(t *testing.T) { testSessions(t, open(t)) })
 		t.Run("receipts", func(t *testing.T) { testReceipts(t, open(t)) })
+		t.Run("conclusions", func(t *testing.T) { testConclusions(t, open(t)) })
 		t.Run("forgets", func(t *testing.T) { testForgetsOldSessions(t, open(t)) })
 	})
 }
@@ -194,5 +195,89 @@ func TestStoreInBadPlaces(t *testing.T) {
 	check(t, os.WriteFile(junk, []byte(strings.Repeat("not a database ", 500)), 0o600))
 	if _, err := gate.OpenStore(context.Background(), junk); err == nil {
 		t.Error("opened something that is no database")
+	}
+}
+
+func testConclusions(t *testing.T, s gate.Store) {
+	defer s.Close()
+	ctx := t.Context()
+	e := session(7)
+	e.Settings = gate.Settings{Mode: "direct_post.jwt", Cross: true, Transactions: []string{"e30"}, Origins: []string{"https://a.example"}}
+	e.Secret, e.Ticket, e.Page = []byte("secret"), hufu.Digest{1}, hufu.Digest{2}
+	check(t, s.Open(ctx, e))
+	plain := session(8)
+	check(t, s.Open(ctx, plain))
+	check(t, s.Open(ctx, session(9))) // tickets and pages of none are no duplicates
+	for name, find := range map[string]func() (gate.Progress, error){
+		"state":  func() (gate.Progress, error) { return s.ByState(ctx, e.State) },
+		"ticket": func() (gate.Progress, error) { return s.ByTicket(ctx, e.Ticket) },
+		"page":   func() (gate.Progress, error) { return s.ByPage(ctx, e.Page) },
+	} {
+		if got := must[gate.Progress](t)(find()); !reflect.DeepEqual(got.Session, e) || got.Taken || got.Outcome != "" {
+			t.Errorf("by %s: %+v", name, got)
+		}
+	}
+	if err := s.SetCode(ctx, e.Page, hufu.Digest{3}); !errors.Is(err, gate.ErrUnknownSession) {
+		t.Errorf("a code before the end: %v", err)
+	}
+	_, before, err := s.Concluded(ctx, 0)
+	check(t, err)
+	if got := must[gate.Session](t)(s.Take(ctx, e.State)); !reflect.DeepEqual(got, e) {
+		t.Errorf("took %+v", got)
+	}
+	if got := must[gate.Progress](t)(s.ByState(ctx, e.State)); !got.Taken || got.Secret != nil {
+		t.Errorf("once taken: %+v", got)
+	}
+	at := e.Opened.Add(time.Minute)
+	number := must[int64](t)(s.Conclude(ctx, e.State, gate.Entry{Token: "t", Time: at}, gate.Conclusion{Outcome: "{}", Code: hufu.Digest{4}, Claims: []byte("sealed"), Keep: at.Add(time.Minute)}))
+	pages, last, err := s.Concluded(ctx, before)
+	check(t, err)
+	if number != before+1 || last != number || !reflect.DeepEqual(pages, []hufu.Digest{e.Page}) {
+		t.Errorf("receipt %d after %d; pages %v up to %d", number, before, pages, last)
+	}
+	if pages, _, err := s.Concluded(ctx, last); err != nil || pages != nil {
+		t.Errorf("nothing new: %v, %v", pages, err)
+	}
+	check(t, s.SetCode(ctx, e.Page, hufu.Digest{5}))
+	if got := must[gate.Progress](t)(s.ByTicket(ctx, e.Ticket)); got.Outcome != "{}" || got.Code != (hufu.Digest{5}) || string(got.Claims) != "sealed" || !got.Keep.Equal(at.Add(time.Minute)) {
+		t.Errorf("concluded: %+v", got)
+	}
+	if got := must[[]byte](t)(s.TakeClaims(ctx, e.Ticket, at)); string(got) != "sealed" {
+		t.Errorf("claims %q", got)
+	}
+	if got := must[[]byte](t)(s.TakeClaims(ctx, e.Ticket, at)); got != nil {
+		t.Errorf("claims twice: %q", got)
+	}
+
+	// What was not fetched in time is not given out, and is gone when the next session begins.
+	late := session(10)
+	late.Secret, late.Ticket = []byte("secret"), hufu.Digest{6}
+	check(t, s.Open(ctx, late))
+	must[gate.Session](t)(s.Take(ctx, late.State))
+	must[int64](t)(s.Conclude(ctx, late.State, gate.Entry{Token: "t", Time: at}, gate.Conclusion{Outcome: "{}", Claims: []byte("sealed"), Keep: at}))
+	next := session(11)
+	next.Secret, next.Opened, next.Expires = []byte("secret"), at.Add(time.Second), at.Add(time.Minute)
+	check(t, s.Open(ctx, next))
+	if got := must[gate.Progress](t)(s.ByTicket(ctx, late.Ticket)); got.Claims != nil || got.Outcome != "{}" {
+		t.Errorf("long after: %+v", got)
+	}
+	if got := must[[]byte](t)(s.TakeClaims(ctx, late.Ticket, at.Add(time.Second))); got != nil {
+		t.Errorf("claims after their time: %q", got)
+	}
+	after := session(12)
+	after.Opened = next.Expires.Add(time.Second)
+	after.Expires = after.Opened.Add(time.Minute)
+	check(t, s.Open(ctx, after))
+	if got := must[gate.Progress](t)(s.ByState(ctx, next.State)); got.Secret != nil {
+		t.Error("the key of an expired session is kept")
+	}
+	for _, unknown := range []func() error{
+		func() error { _, err := s.ByState(ctx, "nobody"); return err },
+		func() error { _, err := s.ByTicket(ctx, hufu.Digest{99}); return err },
+		func() error { _, err := s.ByPage(ctx, hufu.Digest{99}); return err },
+	} {
+		if err := unknown(); !errors.Is(err, gate.ErrUnknownSession) {
+			t.Errorf("a session of nobody: %v", err)
+		}
 	}
 }
