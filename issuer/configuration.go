@@ -40,13 +40,25 @@ var ways = []Configuration{
 
 // offering remembers for a while which types the ledger has.
 type offering struct {
+	reading sync.Mutex // held by the one who reads the ledger
+
 	mu   sync.Mutex
 	list []*Configuration
 	read time.Time
 }
 
-// offeringLife is how long what the ledger has is remembered.
-const offeringLife = time.Minute
+// What the ledger has is remembered for offeringLife, and when it is read anew for at most
+// offeringPatience by the one caller who does, while others are told what was.
+const (
+	offeringLife     = time.Minute
+	offeringPatience = 5 * time.Second
+)
+
+func (o *offering) known(now time.Time) (list []*Configuration, fresh bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.list, o.list != nil && now.Before(o.read.Add(offeringLife))
+}
 
 // Configurations lists the credential configurations that wallets can ask for: the types this issuer
 // makes that are published on the ledger, in each format. When the ledger cannot be read, it is what
@@ -56,16 +68,39 @@ func (s *Service) Configurations(ctx context.Context) ([]*Configuration, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &x.offered
+	o, now := &x.offered, s.cfg.Now()
+	list, fresh := o.known(now)
+	switch {
+	case fresh:
+		return list, nil
+	case list == nil:
+		o.reading.Lock()
+	case !o.reading.TryLock():
+		return list, nil
+	}
+	defer o.reading.Unlock()
+	if list, fresh = o.known(now); fresh { // while this one waited
+		return list, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, offeringPatience)
+	defer cancel()
+	got, err := s.published(ctx)
+	if err != nil {
+		if list != nil {
+			return list, nil //nolint:nilerr // what was read last still holds
+		}
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := s.cfg.Now()
-	if o.list != nil && now.Before(o.read.Add(offeringLife)) {
-		return o.list, nil
-	}
-	var list []*Configuration
+	o.list, o.read = got, now
+	return got, nil
+}
+
+// published reads from the ledger what there is to offer.
+func (s *Service) published(ctx context.Context) (list []*Configuration, err error) {
 	err = s.cfg.Ledger.Read(ctx, func(v client.View) error {
-		list = nil
+		list = []*Configuration{}
 		for _, t := range types {
 			record, err := trust.GetType(v, t.vct)
 			if err != nil {
@@ -75,7 +110,7 @@ func (s *Service) Configurations(ctx context.Context) ([]*Configuration, error) 
 				continue
 			}
 			for _, w := range ways {
-				if w.Certified && x.chain == nil {
+				if w.Certified && s.exchange.chain == nil {
 					continue
 				}
 				list = append(list, &Configuration{ID: t.name + w.ID, Type: t.vct, Format: w.Format, Certified: w.Certified, record: record})
@@ -83,13 +118,7 @@ func (s *Service) Configurations(ctx context.Context) ([]*Configuration, error) 
 		}
 		return nil
 	})
-	if err != nil && o.list == nil {
-		return nil, err
-	}
-	if err == nil {
-		o.list, o.read = list, now
-	}
-	return o.list, nil
+	return list, err
 }
 
 // configuration finds one by its identifier; nil when there is none.

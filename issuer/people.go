@@ -283,7 +283,13 @@ func (s *Service) Erase(ctx context.Context, ref PersonRef, reason string) error
 		if _, err := t.ExecContext(ctx, "UPDATE people SET data_key = NULL, file = NULL, mark = NULL, changed = ? WHERE person = ?", s.cfg.Now().Unix(), ref[:]); err != nil {
 			return err
 		}
-		for _, table := range []string{"copies", "passcodes", "offers", "authorizations", "grants"} { // tokens end with their grant
+		for _, table := range []string{"tokens", "deferrals", "notifications"} {
+			_, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE grant_id IN (SELECT id FROM grants WHERE person = ?)", ref[:])
+			if err != nil {
+				return err
+			}
+		}
+		for _, table := range []string{"copies", "passcodes", "offers", "authorizations", "grants"} {
 			if _, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE person = ?", ref[:]); err != nil {
 				return err
 			}

@@ -40,6 +40,7 @@ type ledger struct {
 	sent   []*tx.Tx
 	fail   func(*tx.Tx) error // before it takes effect
 	lose   func(*tx.Tx) error // after it took effect
+	down   bool               // nothing can be read
 }
 
 func newLedger() *ledger { return &ledger{state: state.NewOverlay(state.Empty{}), height: 1} }
@@ -75,6 +76,9 @@ func (l *ledger) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
 func (l *ledger) Read(_ context.Context, f func(client.View) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.down {
+		return errNoNet
+	}
 	return f(view{l})
 }
 

@@ -109,6 +109,25 @@ func TestMetadataOverHTTP(t *testing.T) {
 	o.fetch("GET", o.origin.URL+"/.well-known/"+oid4vci.MetadataName).ok(t, http.StatusNotFound, nil)
 }
 
+// With the ledger out of reach, what was read last is offered, and issued: credentials need no
+// transaction.
+func TestLedgerOutOfReach(t *testing.T) {
+	o := openOffice(t)
+	who := adult(t, o.people)
+	p := o.phone(true)
+	token := p.token(p.take(o.preAuthorized(who, false, residentJWT))).AccessToken
+	p.credentials(token, residentJWT, 1) // opens a status list
+	o.ledger.down = true
+	o.now = o.now.Add(2 * time.Minute)
+	p.credentials(token, residentJWT, 1)
+	where := o.origin.URL + "/.well-known/" + oid4vci.MetadataName + "/agency"
+	o.fetch("GET", where).ok(t, http.StatusOK, nil)
+	o.restart() // which forgets it
+	o.fetch("GET", where).refused(t, http.StatusInternalServerError, "server_error")
+	o.ledger.down = false
+	o.fetch("GET", where).ok(t, http.StatusOK, nil)
+}
+
 // What browsers' scripts ask first.
 func TestPreflights(t *testing.T) {
 	o := openOffice(t)
