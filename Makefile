@@ -9,7 +9,7 @@ build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VE
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
 RACE = ./database/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/... ./ledger/store/... ./ledger/node/... ./ledger/client/... ./audit/... ./internal/home
 
-.PHONY: all build demo test unit race wasm lint format vet fmt fuzz bench setup clean
+.PHONY: all build demo test unit race wasm interop lint format vet fmt fuzz bench setup clean
 
 all: build
 
@@ -19,7 +19,7 @@ build:
 demo: build
 	./bin/hufu demo
 
-test: setup build unit wasm race
+test: setup build unit wasm race interop
 
 # Everything once, without the race detector, with a PostgreSQL server of its own.
 unit:
@@ -29,6 +29,12 @@ race:
 	@if command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; then \
 	  CGO_ENABLED=1 $(GO) test -race -short $(RACE); \
 	else echo "SKIPPED: the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)"; fi
+
+# Wallets, issuers and verifiers that others wrote (npm), against this one.
+interop: build
+	@if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ]; then \
+	  cd interop && { cmp -s package-lock.json node_modules/.made-from || { npm ci --silent && cp package-lock.json node_modules/.made-from; }; } && node run.mjs; \
+	else echo "SKIPPED: the interop tests need Node 20 or newer and npm (Debian: apt-get install nodejs npm)"; fi
 
 # The pure core also has to compile for browsers.
 wasm:
