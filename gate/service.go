@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -143,7 +144,8 @@ func (g *Gate) newSession(id hufu.ContractID, version uint32) (Session, error) {
 	}
 	at := g.now()
 	return Session{
-		Nonce: base64.RawURLEncoding.EncodeToString(random[:24]), State: base64.RawURLEncoding.EncodeToString(random[24:]),
+		// A state is an argument of commands, so it does not begin with a hyphen.
+		Nonce: base64.RawURLEncoding.EncodeToString(random[:24]), State: hex.EncodeToString(random[24:]),
 		Contract: id, Version: version, Opened: at, Expires: at.Add(g.Lifetime),
 	}, nil
 }

@@ -132,10 +132,10 @@ func gateCertificate(ctx context.Context, l *session, name string, did hufu.DID,
 	if host := u.Hostname(); host != "" && net.ParseIP(host) == nil {
 		dns = []string{host}
 	}
-	// A certificate does not begin before its authority's key was on the ledger.
-	from := time.Now()
-	if begun := authority.since.Add(gate.ClockSkew); from.Before(begun) {
-		from = begun
+	// Wallets' clocks may be behind, but no certificate begins before its authority's key was on the ledger.
+	from := time.Now().Add(-gate.ClockSkew)
+	if from.Before(authority.since) {
+		from = authority.since
 	}
 	return gate.Certify(rand.Reader, did, authority.signer, name, dns, from)
 }
