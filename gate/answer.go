@@ -135,10 +135,10 @@ func (g *Gate) settle(ctx context.Context, s Session, rule hufu.Rule, a *oid4vp.
 			a = &oid4vp.Answer{}
 		}
 		r.Commitment = receipt.Commit(r.Nonce, a.VPToken.InOrder(a.VPToken.IDs()))
-		return g.conclude(ctx, &s, r, contract.Facts{})
+		return g.conclude(ctx, &s, r, decided{})
 	}
 	asked := g.asked(&s, origin, thumbprint)
-	r, facts, err := g.decide(ctx, &s, asked, a.VPToken, r.Time)
+	r, d, err := g.decide(ctx, &s, asked, a.VPToken, r.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (g *Gate) settle(ctx context.Context, s Session, rule hufu.Rule, a *oid4vp.
 			return nil, err
 		}
 	}
-	return g.conclude(ctx, &s, r, facts)
+	return g.conclude(ctx, &s, r, d)
 }
 
 // open gets at what the wallet shows. It refuses an answer in another mode than was asked for, and an
@@ -209,19 +209,19 @@ func (g *Gate) Judge(ctx context.Context, s Session, answer oid4vp.VPToken, at t
 	return r, err
 }
 
-func (g *Gate) decide(ctx context.Context, s *Session, asked *receipt.Asked, answer oid4vp.VPToken, at time.Time) (receipt.Receipt, contract.Facts, error) {
+func (g *Gate) decide(ctx context.Context, s *Session, asked *receipt.Asked, answer oid4vp.VPToken, at time.Time) (receipt.Receipt, decided, error) {
 	var r receipt.Receipt
-	var f contract.Facts
+	var d decided
 	err := g.Ledger.Read(ctx, func(v client.View) (err error) {
 		r = receipt.Receipt{Gate: g.DID, Time: at, Nonce: s.Nonce, Asked: asked}
-		f, err = g.judge(v, s, asked, answer, &r)
+		d, err = g.judge(v, s, asked, answer, &r)
 		return err
 	})
-	return r, f, err
+	return r, d, err
 }
 
 // conclude signs the receipt and stores it, with what the service is to learn of it.
-func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, facts contract.Facts) (*Outcome, error) {
+func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d decided) (*Outcome, error) {
 	token, err := receipt.Make(g.Rand, g.Signer, g.DID.URL(g.Fragment), &r)
 	if err != nil {
 		return nil, fmt.Errorf("gate: receipt: %w", err)
@@ -240,7 +240,7 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, fact
 		}
 		return o, nil
 	}
-	c, err := g.conclusion(s, o, facts)
+	c, err := g.conclusion(s, o, d)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, fact
 }
 
 // conclusion is what is kept of an outcome for the service behind the gate.
-func (g *Gate) conclusion(s *Session, o *Outcome, facts contract.Facts) (c Conclusion, err error) {
+func (g *Gate) conclusion(s *Session, o *Outcome, d decided) (c Conclusion, err error) {
 	raw, err := json.Marshal(resultOf(s, o))
 	if err != nil {
 		return c, err
@@ -260,7 +260,7 @@ func (g *Gate) conclusion(s *Session, o *Outcome, facts contract.Facts) (c Concl
 	c.Outcome = string(raw)
 	if o.Decision == hufu.Allow && s.Settings.ClaimsKey != "" {
 		c.Keep = o.Receipt.Time.Add(claimsKept)
-		if c.Claims, err = g.vault.sealClaims(s.Settings.ClaimsKey, forService(facts)); err != nil {
+		if c.Claims, err = g.vault.sealClaims(s.Settings.ClaimsKey, forService(d.contract, d.facts)); err != nil {
 			return c, fmt.Errorf("gate: claims: %w", err)
 		}
 	}
@@ -278,20 +278,69 @@ func (g *Gate) conclusion(s *Session, o *Outcome, facts contract.Facts) (c Concl
 	return c, err
 }
 
-// forService is what the service learns of the credentials: the claims that the contract asks for, which
-// are all that was disclosed, without those that are about the credential.
-func forService(facts contract.Facts) map[string]Credential {
+// forService is what the service learns of the credentials: the claims that the contract asks for. What an
+// issuer left in the clear beside them is no more the service's than the contract's.
+func forService(c *contract.Contract, facts contract.Facts) map[string]Credential {
 	out := make(map[string]Credential, len(facts.Credentials))
-	for id, c := range facts.Credentials {
-		claims := make(map[string]any, len(c.Claims))
-		for name, v := range c.Claims {
-			if !registered(name) {
-				claims[name] = v
-			}
+	for id, cred := range facts.Credentials {
+		query := c.Query.Find(id)
+		if query == nil {
+			continue // not reached: the contract admitted the credential
 		}
-		out[id] = Credential{Type: c.Type.VCT, Issuer: c.Issuer, Claims: claims}
+		paths := make([]dcql.Path, len(query.Claims))
+		for i := range query.Claims {
+			paths[i] = query.Claims[i].Path
+		}
+		claims, _ := pick(cred.Claims, paths, 0).(map[string]any)
+		out[id] = Credential{Type: cred.Type.VCT, Issuer: cred.Issuer, Claims: claims}
 	}
 	return out
+}
+
+// pick is what paths select of a value whose place their first depth components lead to; nil when they
+// select nothing of it. Elements of arrays move up.
+func pick(value any, paths []dcql.Path, depth int) any {
+	for _, p := range paths {
+		if len(p) == depth {
+			return value
+		}
+	}
+	below := func(step any) []dcql.Path {
+		var further []dcql.Path
+		for _, p := range paths {
+			if _, element := step.(int); p[depth] == step || p[depth] == nil && element {
+				further = append(further, p)
+			}
+		}
+		return further
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for name, member := range v {
+			if further := below(name); further != nil {
+				if picked := pick(member, further, depth+1); picked != nil {
+					out[name] = picked
+				}
+			}
+		}
+		if depth == 0 || len(out) > 0 {
+			return out
+		}
+	case []any:
+		var out []any
+		for i, element := range v {
+			if further := below(i); further != nil {
+				if picked := pick(element, further, depth+1); picked != nil {
+					out = append(out, picked)
+				}
+			}
+		}
+		if out != nil {
+			return out
+		}
+	}
+	return nil
 }
 
 // The codes that a refused answer has (RFC 6749 §4.1.2.1, OpenID4VP 1.0 §8.5).

@@ -167,10 +167,16 @@ type Grant struct {
 	Until    time.Time       `json:"until"`
 }
 
+// decided is what a contract decided by.
+type decided struct {
+	contract *contract.Contract
+	facts    contract.Facts
+}
+
 // judge fills in r what the ledger and the contract say. It changes nothing else, as the ledger may run
-// it again. The facts are those that the contract decided by.
-func (g *Gate) judge(v client.View, s *Session, asked *receipt.Asked, answer oid4vp.VPToken, r *receipt.Receipt) (contract.Facts, error) {
-	var none contract.Facts
+// it again.
+func (g *Gate) judge(v client.View, s *Session, asked *receipt.Asked, answer oid4vp.VPToken, r *receipt.Receipt) (decided, error) {
+	var none decided
 	r.AsOf, r.Staleness = v.AsOf(), staleness(v, r.Time)
 	c, err := g.cache.version(v, s.Contract, s.Version)
 	if err != nil {
@@ -190,7 +196,7 @@ func (g *Gate) judge(v client.View, s *Session, asked *receipt.Asked, answer oid
 	if r.Decision == hufu.Allow {
 		r.Until = r.Time.Add(c.Grant)
 	}
-	return facts, nil
+	return decided{c, facts}, nil
 }
 
 // refuse makes a refusal the receipt's outcome, and returns what is no refusal.

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
@@ -399,5 +400,29 @@ func TestTransactionData(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 		})
+	}
+}
+
+// What an issuer left in the clear is not handed on, as the contract does not ask for it.
+func TestServiceLearnsWhatIsAsked(t *testing.T) {
+	s := newSite(t)
+	must[hufu.ContractID](t)(s.Publish(s.owner, "either", 1, eitherName))
+	bob := s.resident("south", true, func(p *sdjwt.IssueParams) {
+		p.Disclosable = sdjwt.Except(sdjwt.Path{"name"}, sdjwt.Path{"birth_date"})
+	})
+	for name, c := range map[string]struct {
+		disclose []sdjwt.Path
+		want     string
+	}{
+		"reading-room": {[]sdjwt.Path{{"age", "18"}}, `{"age":{"18":true}}`},
+		"clinic":       {[]sdjwt.Path{{"age", "18"}, {"region"}}, `{"age":{"18":true},"region":"south"}`},
+		"either":       {[]sdjwt.Path{{"region"}}, `{"birth_date":"1990-01-02","name":"Somebody","region":"south"}`},
+	} {
+		o := s.open(gate.SessionInput{Contract: name, Claims: true})
+		r := s.reads(o.URI)
+		wantAnswer(t, s.sends(r, bob.shows(r, "", func(p *presentation) { p.disclose = c.disclose })), 200, "", "")
+		if got := string(must[[]byte](t)(json.Marshal(s.result(o, "").Claims["person"].Claims))); got != c.want {
+			t.Errorf("%s: the service learns %s, want %s", name, got, c.want)
+		}
 	}
 }
