@@ -145,7 +145,11 @@ func TestAttestedWallets(t *testing.T) {
 	p.headers.Set(oauth.AttestationHeader, m.attest(instance, o.now))
 	b := p.browser()
 	address := p.authorizationURL(p.pushed())
-	code := b.agree(address, who, passcode)
+	page := b.get(address)
+	a = b.submit(page, map[string]string{"number": who.ResidentNumber, "passcode": passcode})
+	wants(t, b.get(b.origin.URL+a.Header.Get("Location")), "Pocket (a wallet whose maker vouches for it)")
+	p.headers.Set(oauth.AttestationHeader, m.attest(instance, o.now, func(a *oauth.Attestation) { a.Name = "" }))
+	code := p.browser().agree(p.authorizationURL(p.pushed()), who, passcode)
 	p.headers = http.Header{}
 	p.redeem(code).refused(t, http.StatusUnauthorized, "invalid_client")
 	p.headers.Set(oauth.AttestationHeader, m.attest(instance, o.now))

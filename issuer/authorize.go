@@ -51,6 +51,9 @@ func (s *Service) Push(ctx context.Context, form oauth.Form, proofs *Proofs) (*o
 	if err != nil {
 		return nil, err
 	}
+	if c.attested && c.wallet == "" {
+		c.wallet = c.client // the one name that its provider vouches for
+	}
 	secret, id, err := s.secret()
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
@@ -235,8 +236,32 @@ func TestTwoProcessesOneDatabase(t *testing.T) {
 		token := p.token(p.take(o.preAuthorized(who, false, residentJWT)))
 		p.credentials(token.AccessToken, residentJWT, 2)
 
+		// What else there is to keep.
+		offer, late, promised := p.held(residentMDoc, 2)
+		if err := second.Release(t.Context(), offer.ID); err != nil {
+			t.Fatal(err)
+		}
+		late = p.token(p.form("/token", (&oauth.TokenRequest{Grant: oauth.GrantRefresh, Refresh: late.RefreshToken}).Form()))
+		a := p.json("/deferred_credential", oid4vci.DeferredRequest{TransactionID: promised.TransactionID}, late.AccessToken)
+		a.ok(t, http.StatusOK, nil)
+		r, err := oid4vci.ParseCredentialResponse(a.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.json("/notification", oid4vci.Notification{ID: r.NotificationID, Event: oid4vci.EventDeleted}, late.AccessToken).ok(t, http.StatusNoContent, nil)
+		if err := first.Erase(t.Context(), o.Ref(o.people[0].ResidentNumber), tx.ReasonRequested); err != nil {
+			t.Fatal(err)
+		}
+		p.json("/credential", p.request(residentMDoc, 1), late.AccessToken).refused(t, http.StatusUnauthorized, "invalid_token")
+		o.enrol(o.people) // and begins anew
+		wrong := p.browser()
+		page := wrong.get(p.authorizationURL(p.pushed()))
+		if a := wrong.submit(page, map[string]string{"number": who.ResidentNumber, "passcode": "wrong"}); a.StatusCode != http.StatusForbidden {
+			t.Error(a.StatusCode)
+		}
+
 		// One of many at once.
-		offer := o.preAuthorized(who, true, residentJWT)
+		offer = o.preAuthorized(who, true, residentJWT)
 		for what, send := range map[string]func(*phone) *answer{
 			"a code": func(p *phone) *answer { return p.take(offer) },
 			"a refresh token": func(p *phone) *answer {
