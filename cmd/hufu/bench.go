@@ -50,8 +50,8 @@ func (a *app) benchCmd() *cobra.Command {
 		Short: "Measure verifying, issuing and the ledger beside the bare work in them",
 		Long: `Measures what the network's work costs beside the bare work that it contains, both in one run and in
 turns: judging a presentation beside its two signatures, issuing beside signing and hashing, the ledger
-beside its engine with an application that does nothing. A ratio means the same on every machine and
-under any other load; rates do not. Rates "per core" are per second of processor time.
+beside its engine with an application that does nothing. Ratios can be compared between machines, rates
+cannot. Rates "per core" are per second of processor time.
 
 Without a subcommand it runs verify, issue and ledger, each as it is by default.`,
 		Example: "  hufu bench\n  hufu bench --json > figures.json\n  hufu bench ledger --transactions 100000",
