@@ -143,7 +143,8 @@ trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 }
 
 func sayingOf(line string) *regexp.Regexp {
-	return regexp.MustCompile("(?m)^" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + ".*$")
+	line = strings.TrimLeft(line, " ") // how far a line is indented is not what it says
+	return regexp.MustCompile("(?m)^ *" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + ".*$")
 }
 
 // freePort is a loopback address where nobody listens now.
