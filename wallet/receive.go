@@ -88,7 +88,9 @@ func (w *Wallet) receive(ctx context.Context, l Ledger, inv *Invitation, a Accep
 // obtain requests every credential of a source, and takes what comes.
 func (w *Wallet) obtain(ctx context.Context, l Ledger, s *session, number uint64, src source) (*Received, error) {
 	out := &Received{}
-	holders := map[string][]keys.PublicKey{} // copies of one format share keys, so that they can be shown together
+	// Copies of different types in one format share keys, so that they can be shown together as one holder's.
+	holders := map[string][]keys.PublicKey{}
+	seen := map[string]int{}
 	var problems []error
 	for _, id := range src.Configs {
 		config := s.issuer.Configurations[id]
@@ -96,14 +98,17 @@ func (w *Wallet) obtain(ctx context.Context, l Ledger, s *session, number uint64
 			problems = append(problems, hufu.Refuse(oid4vci.RuleConfiguration, "the issuer does not have that credential any more"))
 			continue
 		}
-		if holders[config.Format] == nil {
+		kind := config.Format + " " + config.VCT + config.DocType
+		group := fmt.Sprint(config.Format, seen[kind])
+		seen[kind]++
+		if holders[group] == nil {
 			var err error
-			if holders[config.Format], err = w.newHolders(config, min(int(src.Copies), s.issuer.BatchSize(), oid4vci.MaxProofs)); err != nil {
+			if holders[group], err = w.newHolders(config, min(int(src.Copies), s.issuer.BatchSize(), oid4vci.MaxProofs)); err != nil {
 				return out, err
 			}
 		}
 		for _, identifier := range s.identifiers(id) {
-			ask := credentialCall{id: id, config: config, identifier: identifier, holders: holders[config.Format]}
+			ask := credentialCall{id: id, config: config, identifier: identifier, holders: holders[group]}
 			if err := w.obtainOne(ctx, l, s, number, src, ask, out); err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", id, err))
 			}

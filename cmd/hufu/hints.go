@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"syscall"
 
@@ -57,6 +58,10 @@ func hintFor(err error) string {
 		if errors.Is(err, a.is) {
 			return a.hint
 		}
+	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return "if it is a server of your own, trust its certificate with --tls-ca FILE"
 	}
 	return ruleHints()[hufu.RuleOf(err)]
 }

@@ -45,6 +45,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"status":  scriptStatus,
 		"replace": scriptReplace,
 		"http":    scriptHTTP,
+		"signin":  scriptSignIn,
 	}
 }
 
