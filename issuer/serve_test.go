@@ -262,6 +262,7 @@ func TestTwoProcessesOneDatabase(t *testing.T) {
 
 		// One of many at once.
 		offer = o.preAuthorized(who, true, residentJWT)
+		token = p.token(p.take(o.preAuthorized(who, false, residentJWT)))
 		for what, send := range map[string]func(*phone) *answer{
 			"a code": func(p *phone) *answer { return p.take(offer) },
 			"a refresh token": func(p *phone) *answer {
