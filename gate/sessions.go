@@ -20,12 +20,13 @@ func (s store) Open(ctx context.Context, e Session) error {
 	if e.Secret != nil {
 		keep = e.Expires.Unix()
 	}
+	last, now := s.swept.Load(), e.Opened.Unix()
+	sweep := now-last >= int64(sweepEvery/time.Second) && s.swept.CompareAndSwap(last, now)
 	return s.Write(ctx, func(t *database.Tx) error {
-		if _, err := t.ExecContext(ctx, "DELETE FROM requests WHERE expires < ?", e.Opened.Add(-forgetAfter).Unix()); err != nil {
-			return err
-		}
-		if _, err := t.ExecContext(ctx, "UPDATE requests SET secret = NULL, claims = NULL, keep = NULL WHERE keep < ?", e.Opened.Unix()); err != nil {
-			return err
+		if sweep {
+			if err := forget(ctx, t, e.Opened); err != nil {
+				return err
+			}
 		}
 		_, err := t.ExecContext(ctx, `INSERT INTO requests (state, nonce, contract, version, opened, expires, settings, secret, ticket, page, keep)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -33,6 +34,15 @@ func (s store) Open(ctx context.Context, e Session) error {
 			digestOrNull(e.Ticket), digestOrNull(e.Page), keep)
 		return err
 	})
+}
+
+// forget deletes what nobody needs any more.
+func forget(ctx context.Context, t *database.Tx, now time.Time) error {
+	if _, err := t.ExecContext(ctx, "DELETE FROM requests WHERE expires < ?", now.Add(-forgetAfter).Unix()); err != nil {
+		return err
+	}
+	_, err := t.ExecContext(ctx, "UPDATE requests SET secret = NULL, claims = NULL, keep = NULL WHERE keep < ?", now.Unix())
+	return err
 }
 
 func digestOrNull(d hufu.Digest) any {

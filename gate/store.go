@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -77,7 +78,8 @@ var (
 // concurrent use, by several processes too.
 type Store interface {
 	// Open records a new request. State, nonce, ticket and page must be new. Requests that expired more
-	// than a day before s was opened may be forgotten; secrets and claims whose time has passed are.
+	// than a day before s was opened may be forgotten; secrets and claims whose time passed some seconds
+	// before are.
 	Open(ctx context.Context, s Session) error
 	// Take marks the request as answered and returns it, to one caller only: every other gets
 	// ErrAnsweredSession. A state that was never opened, or is forgotten, is ErrUnknownSession. Its secret
@@ -107,13 +109,20 @@ type Store interface {
 	Close() error
 }
 
+// sweepEvery is how often a process has the store forget: looking for what there is to forget costs as much as
+// a session does.
+const sweepEvery = 10 * time.Second
+
 // forgetAfter is how long an expired request is remembered, so that a replay is called by its name.
 const forgetAfter = 24 * time.Hour
 
 //go:embed migrations
 var migrations embed.FS
 
-type store struct{ *database.DB }
+type store struct {
+	*database.DB
+	swept *atomic.Int64 // when this process last had the store forget, in unix seconds
+}
 
 // OpenStore opens the database that dsn names: the path of a SQLite file, made when there is none, a
 // postgres:// DSN, or [database.Memory].
@@ -126,7 +135,7 @@ func OpenStore(ctx context.Context, dsn string) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
-	return store{d}, nil
+	return store{d, new(atomic.Int64)}, nil
 }
 
 func (s store) Append(ctx context.Context, e Entry) (number int64, err error) {
