@@ -127,7 +127,7 @@ func TestPublishRefused(t *testing.T) {
 		}, contract.RuleType, "36:32"},
 		{"the file as it is kept", func(s *shelf) error {
 			return s.publish("bank", 1, s.text("bank", string(library.DID("demo")), "self"))
-		}, contract.RuleOwner, "8:12"},
+		}, contract.RuleSelf, "8:12"},
 		{"somebody else's", func(s *shelf) error {
 			return s.apply(hufu.ID{2}, &tx.ContractPublish{Name: "bank", Version: 1, Text: s.text("bank")})
 		}, RuleOwner, ""},
