@@ -132,3 +132,8 @@ export async function verifyMdoc(encoded, key) {
   assert.equal(await jose.calculateJwkThumbprint(mso.deviceKeyInfo.deviceKey.jwk), key.thumbprint, 'bound to the holder key')
   return { mdoc, mso, elements: mdoc.getPrettyClaims(mso.docType) }
 }
+
+/** The @sd-jwt instance of an issuer. */
+export async function sdJwtIssuer(key) {
+  return new SDJwtVcInstance({ hasher: digest, hashAlg: 'sha-256', saltGenerator: generateSalt, signAlg: 'ES256', signer: await ES256.getSigner(key.privateJwk) })
+}
