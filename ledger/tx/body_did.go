@@ -32,7 +32,8 @@ type DIDCreate struct {
 	NextThreshold uint8         `cbor:"4,keyasint" json:"next_threshold"`              // how many of them must sign the rotation
 	Methods       []Method      `cbor:"5,keyasint,omitempty" json:"methods,omitempty"` // further verification methods
 	Services      []Service     `cbor:"6,keyasint,omitempty" json:"services,omitempty"`
-	Salt          []byte        `cbor:"7,keyasint,omitempty" json:"salt,omitempty"` // nothing or SaltLen random bytes
+	Salt          []byte        `cbor:"7,keyasint,omitempty" json:"salt,omitempty"`  // nothing or SaltLen random bytes
+	Guard         *Guard        `cbor:"8,keyasint,omitempty" json:"guard,omitempty"` // none: nobody can recover it
 }
 
 // Method is a verification method besides the control keys (DID Core 1.0 §5.2).
@@ -50,13 +51,14 @@ type Service struct {
 }
 
 // DIDRotate replaces all control keys by the ones committed to before. It is signed by the new Keys:
-// whoever holds only the present ones cannot rotate.
+// whoever holds only the present ones cannot rotate, and so cannot change the guardians either.
 type DIDRotate struct {
 	Keys          [][]byte      `cbor:"1,keyasint"` // exactly those whose digests were committed, in that order
 	Threshold     uint8         `cbor:"2,keyasint"`
 	Next          []hufu.Digest `cbor:"3,keyasint"`
 	NextThreshold uint8         `cbor:"4,keyasint"`
 	Fall          bool          `cbor:"5,keyasint,omitempty"` // signatures made with the keys rotated away no longer stand
+	Guard         *Guard        `cbor:"6,keyasint,omitempty"` // the new guardians, or none when it is [Guard.IsNone]; nil: as they are
 }
 
 // DIDUpdate changes methods and services. Removals come first, so a method can be replaced under its
@@ -99,6 +101,11 @@ func (b *DIDCreate) check() ([]keys.PublicKey, error) {
 	if n := len(b.Salt); n != 0 && n != SaltLen {
 		return nil, invalid("a salt of %d bytes, not %d", n, SaltLen)
 	}
+	if b.Guard != nil {
+		if err := b.Guard.Validate(); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkMethods(b.Methods); err != nil {
 		return nil, err
 	}
@@ -115,6 +122,11 @@ func (b *DIDRotate) Validate() error {
 }
 
 func (b *DIDRotate) check() ([]keys.PublicKey, error) {
+	if b.Guard != nil && !b.Guard.IsNone() {
+		if err := b.Guard.Validate(); err != nil {
+			return nil, err
+		}
+	}
 	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold)
 }
 

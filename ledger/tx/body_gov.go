@@ -53,6 +53,8 @@ type Params struct {
 	ThresholdNum     uint32 `cbor:"3,keyasint" json:"threshold_num"`  // a proposal passes with at least Num/Den of the members
 	ThresholdDen     uint32 `cbor:"4,keyasint" json:"threshold_den"`
 	BlockFloorMillis uint32 `cbor:"5,keyasint" json:"block_floor_millis"` // least time between blocks
+	// RecoveryMinSeconds is the least delay of a recovery that a holder may choose; 0: DefaultRecoverySeconds.
+	RecoveryMinSeconds uint32 `cbor:"6,keyasint,omitempty" json:"recovery_min_seconds,omitempty"`
 }
 
 // Upgrade is the height from which nodes run another version of the rules.
@@ -159,10 +161,20 @@ func (p *Params) Validate() error {
 		return invalid("a threshold of %d/%d", p.ThresholdNum, p.ThresholdDen)
 	case 2*p.ThresholdNum <= p.ThresholdDen:
 		return invalid("a threshold of %d/%d is no majority", p.ThresholdNum, p.ThresholdDen)
+	case p.RecoveryMinSeconds > MaxRecoverySeconds:
+		return invalid("a least recovery delay of %d s, more than %d", p.RecoveryMinSeconds, MaxRecoverySeconds)
 	case p.BlockFloorMillis > MaxBlockFloor:
 		return invalid("a block floor of %d ms, more than %d", p.BlockFloorMillis, MaxBlockFloor)
 	}
 	return nil
+}
+
+// RecoveryFloor is the least delay of a recovery, in seconds.
+func (p *Params) RecoveryFloor() uint32 {
+	if p.RecoveryMinSeconds == 0 {
+		return DefaultRecoverySeconds
+	}
+	return p.RecoveryMinSeconds
 }
 
 func (u *Upgrade) validate() error {

@@ -24,12 +24,13 @@ func create(t testing.TB) *tx.DIDCreate {
 	b.Methods = []tx.Method{method(t, "assert-1")}
 	b.Services = []tx.Service{service("issuer")}
 	b.Salt = make([]byte, tx.SaltLen)
+	b.Guard = guard()
 	return b
 }
 
 func rotate(t testing.TB) *tx.DIDRotate {
 	b := inception(t)
-	return &tx.DIDRotate{Keys: b.Keys, Threshold: 1, Next: b.Next, NextThreshold: 1, Fall: true}
+	return &tx.DIDRotate{Keys: b.Keys, Threshold: 1, Next: b.Next, NextThreshold: 1, Fall: true, Guard: guard()}
 }
 
 func update(t testing.TB) *tx.DIDUpdate {
@@ -85,6 +86,7 @@ func publish() *tx.ContractPublish {
 func bodies(t testing.TB) []tx.Body {
 	return []tx.Body{
 		create(t), rotate(t), update(t), &tx.DIDDeactivate{},
+		approval(t), &tx.DIDVeto{}, &tx.DIDFinish{},
 		propose(
 			tx.Action{AdmitMember: terms(t)}, tx.Action{RemoveMember: &tx.MemberRemoval{Member: id(5)}}, tx.Action{SetMember: terms(t)},
 			tx.Action{SetParams: params()}, tx.Action{Accredit: accredit()}, tx.Action{Withdraw: withdraw()},
@@ -252,6 +254,7 @@ func TestRefusedGovernance(t *testing.T) {
 		"large denominator": func(p *tx.Params) { p.ThresholdDen, p.ThresholdNum = tx.MaxThresholdDen+1, tx.MaxThresholdDen },
 		"more than all":     func(p *tx.Params) { p.ThresholdNum = 4 },
 		"a half":            func(p *tx.Params) { p.ThresholdNum, p.ThresholdDen = 1, 2 },
+		"slow recovery":     func(p *tx.Params) { p.RecoveryMinSeconds = tx.MaxRecoverySeconds + 1 },
 		"slow blocks":       func(p *tx.Params) { p.BlockFloorMillis = tx.MaxBlockFloor + 1 },
 	} {
 		b := propose(tx.Action{SetParams: params()})

@@ -60,11 +60,19 @@ func drawBody(t *rapid.T, tb testing.TB) tx.Body {
 	case *tx.DIDRotate:
 		b.Fall = rapid.Bool().Draw(t, "fall")
 		b.NextThreshold = rapid.Uint8Range(0, 2).Draw(t, "threshold")
+		b.Guard.Threshold = rapid.Uint8Range(0, 4).Draw(t, "guardians")
+		if rapid.Bool().Draw(t, "no guard") {
+			b.Guard = rapid.SampledFrom([]*tx.Guard{nil, {}}).Draw(t, "guard")
+		}
 	case *tx.DIDUpdate:
 		if rapid.Bool().Draw(t, "no services") {
 			b.SetServices = nil
 		}
 		b.AddMethods[0].Fragment = name.Draw(t, "fragment")
+	case *tx.DIDRecover:
+		b.Salt = rapid.SliceOfN(rapid.Byte(), 15, 17).Draw(t, "salt")
+		b.Plan.First = rapid.Uint16().Draw(t, "first")
+		b.Plan.Fall = rapid.Bool().Draw(t, "fall")
 	case *tx.GovPropose:
 		b.Actions = b.Actions[:rapid.IntRange(0, len(b.Actions)).Draw(t, "actions")]
 	case *tx.TrustAccredit:

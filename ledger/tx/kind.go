@@ -9,6 +9,9 @@ const (
 	KindDIDRotate       Kind = "did.rotate"       // [DIDRotate]
 	KindDIDUpdate       Kind = "did.update"       // [DIDUpdate]
 	KindDIDDeactivate   Kind = "did.deactivate"   // [DIDDeactivate]
+	KindDIDRecover      Kind = "did.recover"      // [DIDRecover]
+	KindDIDVeto         Kind = "did.veto"         // [DIDVeto]
+	KindDIDFinish       Kind = "did.finish"       // [DIDFinish]
 	KindGovPropose      Kind = "gov.propose"      // [GovPropose]
 	KindGovVote         Kind = "gov.vote"         // [GovVote]
 	KindTrustType       Kind = "trust.type"       // [TrustType]
@@ -23,7 +26,8 @@ const (
 // Kinds lists all kinds in a fixed order.
 func Kinds() []Kind {
 	return []Kind{
-		KindDIDCreate, KindDIDRotate, KindDIDUpdate, KindDIDDeactivate, KindGovPropose, KindGovVote,
+		KindDIDCreate, KindDIDRotate, KindDIDUpdate, KindDIDDeactivate,
+		KindDIDRecover, KindDIDVeto, KindDIDFinish, KindGovPropose, KindGovVote,
 		KindTrustType, KindTrustAccredit, KindTrustWithdraw, KindStatusOpen, KindStatusSet,
 		KindContractPublish, KindContractRetire,
 	}
@@ -48,6 +52,12 @@ func NewBody(k Kind) Body {
 		return new(DIDUpdate)
 	case KindDIDDeactivate:
 		return new(DIDDeactivate)
+	case KindDIDRecover:
+		return new(DIDRecover)
+	case KindDIDVeto:
+		return new(DIDVeto)
+	case KindDIDFinish:
+		return new(DIDFinish)
 	case KindGovPropose:
 		return new(GovPropose)
 	case KindGovVote:

@@ -15,6 +15,14 @@ const (
 	MaxURI         = 256 // bytes of any URI: DNS allows a host 253, but real ones are below 100
 	SaltLen        = 16  // bytes: 128 bits make an identifier unguessable from its keys
 
+	// The time of blocks is what the validators say it is: with blocks counted as well, a jump of their clocks
+	// alone does not end a recovery's delay, and under load, with 50 blocks a second, time does not.
+	MaxGuardians           = 16         // of one identifier: a family, or an organisation's board
+	MinRecoveryBlocks      = 10         // whoever reads block by block sees it coming
+	MaxRecoveryBlocks      = 1 << 26    // two weeks of the fastest blocks, two years of one a second
+	MaxRecoverySeconds     = 90 * 86400 // a longer wait is no recovery
+	DefaultRecoverySeconds = 86400      // least delay of a network that says nothing else: a day to notice
+
 	MaxActions = 16  // of one proposal: a consortium's founding round fits
 	MaxTitle   = 200 // bytes of a proposal's title: some 60 Chinese characters
 	MaxName    = 120 // bytes of a member's name

@@ -37,17 +37,27 @@ func Apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 		}
 		return Create(ctx, o, t.Payload.Author, b, member, open)
 	}
+	if b, ok := t.Body.(*tx.DIDRecover); ok {
+		return approve(ctx, o, t.Payload.Author, b)
+	}
 	rec, err := Active(o, t.Payload.Author)
 	if err != nil {
 		return err
 	}
 	switch b := t.Body.(type) {
+	case *tx.DIDVeto: // changes nothing that a DID document says
+		if err = rec.veto(ctx); err != nil {
+			return err
+		}
+		return state.Save(o, StateKey(rec.ID), rec)
+	case *tx.DIDFinish:
+		err = rec.finish(ctx)
 	case *tx.DIDRotate:
 		err = rec.rotate(ctx, b)
 	case *tx.DIDUpdate:
 		err = rec.update(ctx, b)
 	case *tx.DIDDeactivate:
-		rec.Deactivated, rec.DeactivatedTime = ctx.Height, ctx.Time
+		rec.Deactivated, rec.DeactivatedTime, rec.Recovery = ctx.Height, ctx.Time, nil
 	default:
 		return hufu.Refuse(tx.RuleKind, "not a transaction about identifiers")
 	}
@@ -70,7 +80,7 @@ func Create(ctx state.Context, o *state.Overlay, id hufu.ID, b *tx.DIDCreate, me
 	}
 	rec := &Record{
 		ID: id, Sequence: 1, Member: member, Open: open,
-		Threshold: b.Threshold, Next: b.Next, NextThreshold: b.NextThreshold, Services: b.Services,
+		Threshold: b.Threshold, Next: b.Next, NextThreshold: b.NextThreshold, Services: b.Services, Guard: b.Guard,
 		Created: ctx.Height, CreatedTime: ctx.Time, Updated: ctx.Height, UpdatedTime: ctx.Time, Version: 1,
 	}
 	if err := checkServices(b.Services, b.Methods, nil); err != nil {
@@ -149,13 +159,20 @@ func (r *Record) rotate(ctx state.Context, b *tx.DIDRotate) error {
 		if slices.Contains(b.Next, sha256.Sum256(r.Keys[i].Multikey)) { // its keys.PublicKey.Digest
 			return hufu.Refuse(RuleKeyReused, "key %d of the identifier cannot come again", i)
 		}
+	}
+	r.replaceKeys(ctx, b.Keys, b.Fall)
+	r.Threshold, r.Next, r.NextThreshold = b.Threshold, b.Next, b.NextThreshold
+	r.setGuard(ctx, b.Guard)
+	return nil
+}
+
+func (r *Record) replaceKeys(ctx state.Context, fresh [][]byte, fall bool) {
+	for i := range r.Keys {
 		if r.Keys[i].Current() {
-			r.Keys[i].end(ctx, b.Fall)
+			r.Keys[i].end(ctx, fall)
 		}
 	}
-	r.addKeys(ctx, b.Keys)
-	r.Threshold, r.Next, r.NextThreshold = b.Threshold, b.Next, b.NextThreshold
-	return nil
+	r.addKeys(ctx, fresh)
 }
 
 func (r *Record) update(ctx state.Context, b *tx.DIDUpdate) error {

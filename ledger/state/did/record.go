@@ -23,12 +23,15 @@ type Record struct {
 	Services      []tx.Service   `cbor:"10,keyasint,omitempty"`
 	Created       hufu.Height    `cbor:"11,keyasint"`
 	CreatedTime   int64          `cbor:"12,keyasint"`
-	Updated       hufu.Height    `cbor:"13,keyasint"` // last create, rotate, update or deactivate
+	Updated       hufu.Height    `cbor:"13,keyasint"` // last create, rotate, update, finish or deactivate
 	UpdatedTime   int64          `cbor:"14,keyasint"`
 	Version       uint64         `cbor:"15,keyasint"` // counts those events from 1
 
 	Deactivated     hufu.Height `cbor:"16,keyasint,omitempty"` // 0: it lives; no transaction is in block 0
 	DeactivatedTime int64       `cbor:"17,keyasint,omitempty"`
+
+	Guard    *tx.Guard `cbor:"18,keyasint,omitempty"` // who may recover it; nil: nobody
+	Recovery *Recovery `cbor:"19,keyasint,omitempty"`
 }
 
 // Span is when a key held: from a block's time until, exclusive, another's.

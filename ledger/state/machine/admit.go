@@ -130,6 +130,8 @@ func signingKeys(r state.Reader, t *tx.Tx, author *did.Record) ([]keys.PublicKey
 		if err = author.CheckRotation(t.ControlKeys()); err == nil {
 			err = matchFresh(out[:mine], t.Signatures[:mine], t.ControlKeys(), len(author.Keys), author.RotationThreshold(b))
 		}
+	case *tx.DIDFinish:
+		err = matchPlan(out[:mine], t.Signatures[:mine], author)
 	default:
 		err = matchPresent(out[:mine], t.Signatures[:mine], author)
 	}
@@ -160,6 +162,19 @@ func matchFresh(out []keys.PublicKey, sigs []tx.Signature, fresh []keys.PublicKe
 		out[i] = fresh[at]
 	}
 	return nil
+}
+
+// matchPlan matches signatures with the keys of author's pending recovery.
+func matchPlan(out []keys.PublicKey, sigs []tx.Signature, author *did.Record) error {
+	p, err := author.PendingRecovery()
+	if err != nil {
+		return err
+	}
+	fresh, err := p.ControlKeys()
+	if err != nil {
+		return err
+	}
+	return matchFresh(out, sigs, fresh, len(author.Keys), int(p.Plan.Threshold))
 }
 
 // matchPresent matches signatures with the present control keys of rec.

@@ -46,6 +46,9 @@ func apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 	room, _, _ := strings.Cut(string(t.Payload.Kind), ".")
 	switch room {
 	case "did":
+		if err := checkGuard(o, t.Body); err != nil {
+			return err
+		}
 		return did.Apply(ctx, o, t)
 	case "gov":
 		return gov.Apply(ctx, o, t, gov.Executor{Accredit: trust.Accredit, Withdraw: trust.Withdraw})
@@ -57,6 +60,25 @@ func apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 		return contracts.Apply(ctx, o, t)
 	}
 	return hufu.Refuse(tx.RuleKind, "a kind that this network's rules do not have")
+}
+
+// checkGuard holds the guardians that a transaction names to the members' least delay.
+func checkGuard(r state.Reader, body tx.Body) error {
+	var g *tx.Guard
+	switch b := body.(type) {
+	case *tx.DIDCreate:
+		g = b.Guard
+	case *tx.DIDRotate:
+		g = b.Guard
+	}
+	if g == nil {
+		return nil
+	}
+	p, err := gov.Params(r)
+	if err != nil {
+		return err
+	}
+	return did.CheckGuard(g, p.RecoveryFloor())
 }
 
 // EndBlock ends the block of ctx: withdrawals announced for it take effect, and it lists, ascending by

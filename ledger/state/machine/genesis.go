@@ -102,6 +102,9 @@ func found(ctx state.Context, o *state.Overlay, f *Founder) error {
 	if err := f.Inception.Validate(); err != nil {
 		return err
 	}
+	if err := checkGuard(o, &f.Inception); err != nil {
+		return err
+	}
 	id := tx.InceptionID(ctx.Network, &f.Inception)
 	terms := f.Terms(ctx.Network)
 	if err := terms.Validate(); err != nil {
