@@ -400,7 +400,19 @@ func (s *Service) notify(ctx context.Context, l *leave, body []byte) error {
 }
 
 // DPoPNonce is a new nonce for DPoP proofs, which comes with every answer.
-func (s *Service) DPoPNonce() (string, error) { return s.exchange.dpop.next(s.cfg.Now()) }
+func (s *Service) DPoPNonce() (string, error) {
+	x, err := s.exchanging()
+	if err != nil {
+		return "", err
+	}
+	return x.dpop.next(s.cfg.Now())
+}
 
 // Challenge is a new challenge for proofs of attested wallets.
-func (s *Service) Challenge() (string, error) { return s.exchange.challenges.next(s.cfg.Now()) }
+func (s *Service) Challenge() (string, error) {
+	x, err := s.exchanging()
+	if err != nil {
+		return "", err
+	}
+	return x.challenges.next(s.cfg.Now())
+}
