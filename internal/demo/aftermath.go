@@ -42,32 +42,30 @@ func (s *story) revoke(ctx context.Context) error {
 	if witness == nil {
 		return errors.New("demo: nobody to revoke")
 	}
-	before, err := s.show(ctx, witness, readingRoom)
-	if err != nil || before == nil {
-		return errors.Join(err, errNoAnswer(before))
-	}
-	if o, err := s.gates[readingRoom].Respond(ctx, *before); err != nil || o.Decision != hufu.Allow {
+	before, err := s.visit(ctx, witness, s.doors[readingRoom])
+	if err != nil || before.decision() != hufu.Allow {
 		return errors.Join(err, errors.New("demo: the witness was not let in before the revocation"))
 	}
-	answer, err := s.show(ctx, witness, readingRoom)
-	if err != nil || answer == nil {
-		return errors.Join(err, errNoAnswer(answer))
+	// The wallet has made up its mind when the order is given.
+	q, err := s.consider(ctx, witness, s.doors[readingRoom], s.ledger)
+	if err != nil || q == nil {
+		return errors.Join(err, errors.New("demo: the witness had nothing to show"))
 	}
 	began := time.Now()
 	result, err := s.issuer.SetStatus(ctx, req)
 	if err != nil {
 		return err
 	}
-	o, err := s.gates[readingRoom].Respond(ctx, *answer)
+	after, err := s.agree(ctx, witness, q, s.ledger)
 	if err != nil {
 		return err
 	}
 	s.report.RevokeToRefusalMS = milliseconds(time.Since(began))
 	s.report.Revoked, s.report.RevokedCopies = len(req.People), result.Entries
 	last := result.Receipts[len(result.Receipts)-1].Height
-	s.report.must(o.Receipt.Rule == gate.RuleRevoked, "a revoked person's visit ended with %q", o.Receipt.Rule)
-	s.report.must(o.Receipt.AsOf.Height == last, "the refusal was on height %d, the revocation in block %d", o.Receipt.AsOf.Height, last)
-	s.factf("%d status entries in block %d; the next visit was refused by %s on that block's state", result.Entries, last, o.Receipt.Rule)
+	s.report.must(after.receipt.Rule == gate.RuleRevoked, "a revoked person's visit ended with %q", after.receipt.Rule)
+	s.report.must(after.receipt.AsOf.Height == last, "the refusal was on height %d, the revocation in block %d", after.receipt.AsOf.Height, last)
+	s.factf("%d status entries in block %d; the next visit was refused by %s on that block's state", result.Entries, last, after.receipt.Rule)
 	s.factf("%.0f ms from the agency's order to the refusal", s.report.RevokeToRefusalMS)
 	return nil
 }
@@ -211,38 +209,32 @@ func (s *story) goOffline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.process.stop(); err != nil {
+	if err := errors.Join(s.stopOrigins(), s.process.stop()); err != nil {
 		return err
 	}
 	view, err := s.openSnapshot()
 	if err != nil {
 		return err
 	}
-	st, err := gate.OpenStore(ctx, database.Memory)
+	offline := gate.Offline(view)
+	d, err := s.openDoor(ctx, readingRoom, offline, database.Memory, nil)
 	if err != nil {
 		return err
 	}
-	defer st.Close() //nolint:errcheck // it ends with its memory
-	g, err := s.newGate(readingRoom, gate.Offline(view), st, nil)
+	defer d.store.Close() //nolint:errcheck // it ends with its memory
+	q, err := s.consider(ctx, visitor, d, offline)
+	if err != nil || q == nil {
+		return errors.Join(err, errors.New("demo: the visitor had nothing to show"))
+	}
+	v, err := s.agree(ctx, visitor, q, offline)
 	if err != nil {
 		return err
 	}
-	request, err := g.Request(ctx, s.doors[readingRoom])
-	if err != nil {
-		return err
-	}
-	a, err := visitor.wallet.Present(view, request)
-	if err != nil {
-		return err
-	}
-	o, err := g.Respond(ctx, a.Response)
-	if err != nil {
-		return err
-	}
-	s.report.Offline.Decision, s.report.Offline.StalenessS = o.Decision, o.Receipt.Staleness.Seconds()
+	r := v.receipt
+	s.report.Offline.Decision, s.report.Offline.StalenessS = r.Decision, r.Staleness.Seconds()
 	s.factf("snapshot of height %d, %d records, %d KiB, verified from the genesis alone", asOf.Height, view.Len(), size>>10)
-	s.factf("decision without any node: %s, on a state %s old, and the receipt says so", o.Decision, o.Receipt.Staleness)
-	return nil
+	s.factf("decision without any node: %s, on a state %s old, and the receipt says so", r.Decision, r.Staleness)
+	return s.stopOrigins()
 }
 
 func (s *story) openSnapshot() (*client.Snapshot, error) {

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/examples"
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
@@ -25,6 +27,7 @@ import (
 // a thief.
 const retiredMethod = "issuing-retired"
 
+// issuing is a key that makes assertions: about people, or about the agency's other keys.
 func issuing(fragment string) home.MethodSpec {
 	return home.MethodSpec{Fragment: fragment, Suite: keys.P256, Purposes: tx.PurposeAssertion}
 }
@@ -47,7 +50,7 @@ func (s *story) accreditAgency(ctx context.Context) error {
 		s.row(t.VCT, "published in block %d, assurance %s", r.Height, t.Assurance)
 	}
 	var err error
-	if s.agency, err = s.identity(ctx, "agency", issuing(home.IssuingMethod), issuing(retiredMethod)); err != nil {
+	if s.agency, err = s.identity(ctx, "agency", issuing(home.IssuingMethod), issuing(retiredMethod), issuing(home.AuthorityMethod)); err != nil {
 		return err
 	}
 	proposal, height, err := s.accredit(ctx, s.agency)
@@ -114,9 +117,9 @@ func (s *story) enrolPeople(ctx context.Context) error {
 	s.people = make([]person, len(list))
 	minors := 0
 	for i := range list {
-		s.people[i].Person = list[i]
+		s.people[i].Person, s.people[i].mdoc = list[i], i%mdocShare == mdocShare-1
 		if s.victim == nil && mayEnter(readingRoom, &list[i], s.today) {
-			s.victim = &s.people[i]
+			s.victim, s.people[i].mdoc = &s.people[i], false
 		}
 		if list[i].BirthDate.AgeOn(s.today) < roster.AdultAge {
 			minors++
@@ -158,6 +161,7 @@ func (s *story) register() ([]roster.Person, error) {
 	return nil, fmt.Errorf("demo: no register of %d people from seed %d on will do", s.People, s.Seed)
 }
 
+// openIssuer opens the agency's service and serves it.
 func (s *story) openIssuer(ctx context.Context) error {
 	signer, err := s.home.MethodSigner("agency", home.IssuingMethod)
 	if err != nil {
@@ -171,13 +175,47 @@ func (s *story) openIssuer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	chain, err := s.certify(signer, since)
+	if err != nil {
+		return err
+	}
+	o, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	s.office = o.url
 	s.issuer, err = issuer.Open(ctx, issuer.Config{
 		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
 		Store: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
-		StatusBase: "http://" + s.process.listen, Zone: time.Local, Since: since,
+		StatusBase: o.url, Zone: time.Local, Since: since, Chain: chain,
+		Exchange: &issuer.Exchange{URL: o.url + "/issuer", Name: map[string]string{"en": "Residents' Office"}, Batch: max(s.Copies, issuer.DefaultBatch)},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	o.serve(server.Routes(server.Parts{Ledger: s.ledger, Issuer: s.issuer.Handler(), IssuerPaths: s.issuer.Paths()}))
+	return nil
+}
+
+// certify makes the certificate that mdocs name the agency's key by, under the authority that its document on
+// the ledger names.
+func (s *story) certify(signer keys.Signer, since time.Time) ([][]byte, error) {
+	authority, err := s.home.MethodSigner("agency", home.AuthorityMethod)
+	if err != nil {
+		return nil, err
+	}
+	d, from := s.agency.DID(), since.UTC().Add(time.Second) // blocks have times between the seconds
+	until := from.Add(x5c.MaxDocumentSignerLife)
+	ca, err := x5c.MakeCA(rand.Reader, authority, d, x5c.Subject{CommonName: "Residents' Office authority", Country: "CN"}, from, until)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x5c.MakeLeaf(rand.Reader, ca, authority, x5c.Leaf{
+		Key: signer.Public(), DID: d, Subject: x5c.Subject{CommonName: "Residents' Office", Country: "CN"},
+		Use: x5c.DocumentSigner, NotBefore: from, NotAfter: until,
+	})
+	return [][]byte{leaf}, err
 }
 
 // since is when an identifier came to be, by the ledger's clock.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
@@ -68,15 +67,16 @@ type story struct {
 	ledger  *client.Client
 	today   roster.Date
 
-	members []*home.Actor
-	agency  *home.Actor
-	issuer  *issuer.Service
-	people  []person
-	victim  *person  // of the attacks
-	stolen  []string // the credentials that the victim's wallet took
-	gates   map[string]*gate.Gate
-	doors   map[string]hufu.ContractID
-	stores  []gate.Store
+	members  []*home.Actor
+	agency   *home.Actor
+	issuer   *issuer.Service
+	office   string // URL of the agency's server
+	people   []person
+	victim   *person // of the attacks
+	doors    map[string]*door
+	origins  []*origin
+	internet *internet
+	wire     *wire // the victim's
 
 	before, after hufu.Height // of the ledger, around the verification of everybody
 	snapshot      string      // file
@@ -86,6 +86,7 @@ type story struct {
 type person struct {
 	roster.Person
 	wallet  *wallet.Wallet
+	mdoc    bool // holds mdocs
 	revoked bool
 }
 
@@ -106,6 +107,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	s := &story{Options: o, narrator: &narrator{out: o.Out, color: o.Color, bar: o.Bar, start: time.Now()}, today: roster.DateOf(time.Now())}
 	s.report.Attacks = map[string]hufu.Rule{}
 	s.report.Failures = []string{}
+	s.internet = newInternet()
+	s.wire = &wire{RoundTripper: s.internet}
 	err := s.tell(ctx)
 	err = errors.Join(err, s.close())
 	if !keep {
@@ -151,12 +154,12 @@ func (s *story) within(ctx context.Context, chapter func(context.Context) error)
 }
 
 func (s *story) close() error {
-	var err error
+	err := s.stopOrigins()
 	if s.issuer != nil {
-		err = s.issuer.Close()
+		err = errors.Join(err, s.issuer.Close())
 	}
-	for _, st := range s.stores {
-		err = errors.Join(err, st.Close())
+	for _, d := range s.doors {
+		err = errors.Join(err, d.store.Close())
 	}
 	if s.ledger != nil {
 		err = errors.Join(err, s.ledger.Close())

@@ -9,12 +9,14 @@ import (
 // Report is the machine-readable account of one demonstration.
 type Report struct {
 	People     int     `json:"people"`          // people enrolled
+	PeopleMdoc int     `json:"people_mdoc"`     // of them, who hold mdocs
 	Copies     int     `json:"copies"`          // credential copies issued
-	IssuePerS  float64 `json:"issue_per_s"`     // copies per second, proofs of possession checked
+	IssuePerS  float64 `json:"issue_per_s"`     // copies per second, from the offer to the wallet's having checked them
 	Decisions  int     `json:"decisions"`       // doors tried by everybody
 	Wrong      int     `json:"decisions_wrong"` // decisions that differ from the roster's answer
 	Allowed    int     `json:"decisions_allow"`
-	VerifyPerS float64 `json:"verify_per_s"` // presentations verified and decided per second
+	VerifyPerS float64 `json:"verify_per_s"`   // presentations per second, from the door's asking to the wallet's having checked the receipt
+	Exchanges  int64   `json:"http_exchanges"` // requests that wallets made, and answers to them
 
 	Attacks map[string]hufu.Rule `json:"attacks"` // attack: the rule that refused it
 
