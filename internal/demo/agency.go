@@ -163,11 +163,11 @@ func (s *story) register() ([]roster.Person, error) {
 
 // openIssuer opens the agency's service and serves it.
 func (s *story) openIssuer(ctx context.Context) error {
-	signer, err := s.home.MethodSigner("agency", home.IssuingMethod)
+	signer, err := s.offices.MethodSigner("agency", home.IssuingMethod)
 	if err != nil {
 		return err
 	}
-	master, err := s.home.PeopleKey(rand.Reader)
+	master, err := s.offices.PeopleKey(rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (s *story) openIssuer(ctx context.Context) error {
 // certify makes the certificate that mdocs name the agency's key by, under the authority that its document on
 // the ledger names.
 func (s *story) certify(signer keys.Signer, since time.Time) ([][]byte, error) {
-	authority, err := s.home.MethodSigner("agency", home.AuthorityMethod)
+	authority, err := s.offices.MethodSigner("agency", home.AuthorityMethod)
 	if err != nil {
 		return nil, err
 	}

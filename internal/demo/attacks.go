@@ -139,7 +139,7 @@ func (a *attacker) withdrawn(ctx context.Context) (hufu.Rule, error) {
 
 // overAsking has the door sign a request for more than its contract asks for, and leads a wallet to it.
 func (a *attacker) overAsking(ctx context.Context) (hufu.Rule, error) {
-	signer, err := a.home.MethodSigner("service-"+a.door.name, home.GateMethod)
+	signer, err := a.offices.MethodSigner("service-"+a.door.name, home.GateMethod)
 	if err != nil {
 		return "", err
 	}
@@ -245,7 +245,7 @@ func refusedBy(err error) (hufu.Rule, error) {
 func (a *attacker) forgedStatusList(ctx context.Context) (hufu.Rule, error) {
 	d := a.agency.DID()
 	uri := status.URI(a.office, d, 0)
-	key, err := a.home.MethodSigner("agency", home.IssuingMethod)
+	key, err := a.offices.MethodSigner("agency", home.IssuingMethod)
 	if err != nil {
 		return "", err
 	}

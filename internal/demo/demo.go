@@ -62,7 +62,8 @@ type story struct {
 	*narrator
 	report Report
 
-	home    *home.Home
+	home    *home.Home // of the node and its members
+	offices *home.Home // of everybody else: they hand no keys to who runs the node
 	process *process
 	ledger  *client.Client
 	today   roster.Date
@@ -117,6 +118,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.report.Exchanges = s.internet.exchanges.Load()
 	s.report.WallMS = milliseconds(time.Since(s.start))
 	s.report.judge(o.People * len(doorNames))
 	s.verdict(s.report.Failures)
@@ -194,6 +196,9 @@ func (s *story) startNetwork(ctx context.Context) error {
 		return err
 	}
 	s.home = h
+	if s.offices, err = home.Create(filepath.Join(s.Dir, "offices"), keystore.PassphraseWorkFactor(passphrase, unlockWork), network); err != nil {
+		return err
+	}
 	doc, err := h.Found(rand.Reader, home.DefaultParams(), founders...)
 	if err != nil {
 		return err
@@ -251,10 +256,10 @@ func (s *story) connect(genesis []byte) error {
 
 // identity makes an identifier that the ministry pays for.
 func (s *story) identity(ctx context.Context, name string, methods ...home.MethodSpec) (*home.Actor, error) {
-	if _, _, err := s.home.NewIdentity(rand.Reader, name, keys.Ed25519, methods...); err != nil {
+	if _, _, err := s.offices.NewIdentity(rand.Reader, name, keys.Ed25519, methods...); err != nil {
 		return nil, err
 	}
-	a, err := s.home.Actor(name, s.ledger)
+	a, err := s.offices.Actor(name, s.ledger)
 	if err != nil {
 		return nil, err
 	}

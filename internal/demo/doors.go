@@ -80,11 +80,11 @@ func (s *story) publishContracts(ctx context.Context) error {
 func (s *story) openDoor(ctx context.Context, name string, l gate.Ledger, dsn string, now func() time.Time) (_ *door, err error) {
 	identity := "service-" + name
 	d := &door{name: name, input: gate.SessionInput{ResponseMode: oid4vp.ModePost}}
-	did, err := s.home.Identity(identity)
+	did, err := s.offices.Identity(identity)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := s.home.MethodSigner(identity, home.GateMethod)
+	signer, err := s.offices.MethodSigner(identity, home.GateMethod)
 	if err != nil {
 		return nil, err
 	}

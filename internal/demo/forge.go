@@ -280,11 +280,11 @@ func (a *attacker) expired(ctx context.Context) (hufu.Rule, error) {
 
 // credential is one that says what the thief wants, signed by a key of the home's.
 func (a *attacker) credential(name, fragment string, holder keys.PublicKey, change func(*sdjwt.IssueParams)) (string, error) {
-	d, err := a.home.Identity(name)
+	d, err := a.offices.Identity(name)
 	if err != nil {
 		return "", err
 	}
-	signer, err := a.home.MethodSigner(name, fragment)
+	signer, err := a.offices.MethodSigner(name, fragment)
 	if err != nil {
 		return "", err
 	}

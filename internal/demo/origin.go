@@ -36,7 +36,7 @@ func (s *story) listen(ctx context.Context) (*origin, error) {
 	return o, nil
 }
 
-// serve serves h until stop.
+// serve serves h until stop, which is called once.
 func (o *origin) serve(h http.Handler) {
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
@@ -49,9 +49,7 @@ func (o *origin) stop() error {
 		return o.Close()
 	}
 	o.cancel()
-	err := <-o.ended
-	o.ended <- nil // for whoever stops it again
-	return err
+	return <-o.ended
 }
 
 // stopOrigins ends all servers, the youngest first.
