@@ -298,6 +298,22 @@ func TestVerifierFails(t *testing.T) {
 	}
 }
 
+// A wallet with nothing left fetches before it answers.
+func TestConsiderRefills(t *testing.T) {
+	s := newScene(t)
+	o, w := s.office(), s.empty()
+	offer := o.offer()
+	offer.ConfigurationIDs = []string{configSD}
+	must[*wallet.Received](t)(w.Receive(context.Background(), s, s.invited(w, must[string](t)(offer.Link("x://"))), wallet.Acceptance{Copies: 1}))
+	must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+	_, err := w.Present(s.view(), s.owner.asks("room")) // this has no way to an issuer
+	wantRule(t, err, dcql.RuleUnavailable)
+	d := s.desk(func(d *desk) { d.s.t = t })
+	q := must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))
+	must[*wallet.Outcome](t)(w.Agree(context.Background(), s, q))
+	d.shown()
+}
+
 // A wallet that runs low refills by itself when it answers.
 func TestAgreeRefills(t *testing.T) {
 	s := newScene(t)

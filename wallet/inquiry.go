@@ -266,18 +266,28 @@ func (q *Inquiry) describe(held *contents) error {
 	return nil
 }
 
-// look runs inquire for a request that came, and puts a refusal into the log.
+// look runs inquire for a request that came, and puts a refusal into the log. When there is nothing left to
+// show, it looks again after a refill.
 func (w *Wallet) look(ctx context.Context, l Ledger, r request) (*Inquiry, error) {
+	q, entry, err := w.lookOnce(ctx, l, r)
+	if hufu.RuleOf(err) == dcql.RuleUnavailable {
+		if got, problem := w.Refill(ctx, l); problem == nil && len(got) > 0 {
+			q, entry, err = w.lookOnce(ctx, l, r)
+		}
+	}
+	return q, w.logRefusal(err, entry)
+}
+
+func (w *Wallet) lookOnce(ctx context.Context, l Ledger, r request) (q *Inquiry, entry logged, err error) {
 	now := w.Now().UTC()
-	entry := logged{Time: now.Unix()}
-	var q *Inquiry
-	err := l.Read(ctx, func(v client.View) (err error) {
+	entry = logged{Time: now.Unix()}
+	err = l.Read(ctx, func(v client.View) (err error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		q, err = w.inquire(v, r, now, &entry)
 		return err
 	})
-	return q, w.logRefusal(err, entry)
+	return q, entry, err
 }
 
 // logRefusal puts a refusal into the log and returns it; other errors say nothing about a request.

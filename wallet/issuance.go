@@ -45,11 +45,10 @@ func (s *session) credential(ctx context.Context, ask credentialCall) (*oid4vci.
 		if err != nil {
 			return nil, err
 		}
-		proofs, err := s.w.Prove(ask.holders, s.issuer.CredentialIssuer, nonce)
-		if err != nil {
+		r := &oid4vci.CredentialRequest{Identifier: ask.identifier}
+		if r.Proofs, err = s.proofs(ctx, ask, nonce); err != nil {
 			return nil, err
 		}
-		r := &oid4vci.CredentialRequest{Identifier: ask.identifier, Proofs: oid4vci.Proofs{JWT: proofs}}
 		if ask.identifier == "" {
 			r.ConfigurationID = ask.id
 		}

@@ -43,6 +43,8 @@ type office struct {
 	foreign     keys.Signer  // issues as a stranger
 	strangerX5C bool         // with a certificate that nobody knows
 	wrongType   bool
+	provider    *provider // whose attestations it demands; nil: it demands none
+	challenged  int       // challenges given
 
 	// What happened.
 	tokens, refreshes, copies int
@@ -71,6 +73,9 @@ func (s *scene) office() *office {
 	mux.HandleFunc("POST /par", o.par)
 	mux.HandleFunc("POST /token", o.token)
 	mux.HandleFunc("POST /nonce", o.nonce)
+	mux.HandleFunc("POST /challenge", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]string{"attestation_challenge": o.newChallenge()})
+	})
 	mux.HandleFunc("POST /credential", o.credential)
 	mux.HandleFunc("POST /deferred", o.deferred)
 	mux.HandleFunc("POST /notification", o.notification)
@@ -101,6 +106,9 @@ func fail(w http.ResponseWriter, code string) {
 
 func (o *office) issuerMetadata() *oid4vci.IssuerMetadata {
 	proof := map[string]*oid4vci.ProofType{oid4vci.ProofJWT: {Algs: []string{"ES256"}}}
+	if o.provider != nil {
+		proof[oid4vci.ProofJWT].Required = &oid4vci.KeyRequirement{KeyStorage: []string{oid4vci.ResistsHigh}}
+	}
 	m := &oid4vci.IssuerMetadata{
 		CredentialIssuer: o.URL, CredentialEndpoint: o.URL + "/credential", NonceEndpoint: o.URL + "/nonce",
 		DeferredEndpoint: o.URL + "/deferred", NotificationEndpoint: o.URL + "/notification",
@@ -138,6 +146,9 @@ func (o *office) serverMetadata(w http.ResponseWriter, _ *http.Request) {
 	}
 	if o.bearer {
 		m.DPoPAlgs = nil
+	}
+	if o.provider != nil {
+		m.ClientAuth, m.ChallengeEndpoint = []string{oauth.AuthAttestation}, o.URL+"/challenge"
 	}
 	reply(w, http.StatusOK, m)
 }
@@ -178,7 +189,7 @@ func (o *office) form(r *http.Request) oauth.Form {
 
 func (o *office) par(w http.ResponseWriter, r *http.Request) {
 	o.thumbprint = "" // each sign-in is another wallet's
-	if !o.proven(w, r, "") {
+	if !o.proven(w, r, "") || !o.attested(w, r) {
 		return
 	}
 	var err error
@@ -190,7 +201,7 @@ func (o *office) par(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *office) token(w http.ResponseWriter, r *http.Request) {
-	if !o.proven(w, r, "") {
+	if !o.proven(w, r, "") || !o.attested(w, r) {
 		return
 	}
 	req, err := oauth.ParseTokenRequest(o.form(r))
@@ -303,7 +314,11 @@ func (o *office) issue(w http.ResponseWriter, req *oid4vci.CredentialRequest, e 
 	if o.details {
 		config = strings.TrimPrefix(req.Identifier, "id-")
 	}
-	bound, err := oid4vci.VerifyProofs(&req.Proofs, oid4vci.ProofParams{Audience: o.URL, Nonce: func(n string) bool { return n == "c-nonce" }, Now: o.s.Now()})
+	p := oid4vci.ProofParams{Audience: o.URL, Nonce: func(n string) bool { return n == "c-nonce" }, Now: o.s.Now()}
+	if o.provider != nil {
+		p.Attester, p.Required = o.provider.knows, &oid4vci.KeyRequirement{KeyStorage: []string{oid4vci.ResistsHigh}}
+	}
+	bound, err := oid4vci.VerifyProofs(&req.Proofs, p)
 	if err != nil {
 		fail(w, oid4vci.CodeOf(err))
 		return

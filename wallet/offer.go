@@ -61,7 +61,7 @@ func (w *Wallet) Invited(ctx context.Context, l Ledger, link string) (*Invitatio
 		return nil, err
 	}
 	inv.Name = displayName(inv.issuer.Display)
-	if err := inv.choose(w.Suite); err != nil {
+	if err := inv.choose(w); err != nil {
 		return nil, err
 	}
 	if inv.server, err = w.serverMetadata(ctx, inv.issuer, namedServer(offer)); err != nil {
@@ -79,13 +79,13 @@ func (w *Wallet) Invited(ctx context.Context, l Ledger, link string) (*Invitatio
 }
 
 // choose keeps the credentials that the wallet can hold.
-func (inv *Invitation) choose(suite *keys.Suite) error {
+func (inv *Invitation) choose(w *Wallet) error {
 	for _, id := range inv.offer.ConfigurationIDs {
 		c := inv.issuer.Configurations[id]
 		if c == nil {
 			return hufu.Refuse(oid4vci.RuleOffer, "a credential configuration that the issuer does not have")
 		}
-		if holdable(c, suite) == nil {
+		if w.holdable(c) == nil {
 			continue
 		}
 		o := Offered{Configuration: id, Format: c.Format, Type: c.VCT + c.DocType, Name: id}
@@ -104,15 +104,15 @@ func (inv *Invitation) choose(suite *keys.Suite) error {
 
 // holdable is the suite of the keys that copies of a configuration can be bound to: the wallet's, or
 // P-256, which every issuer knows; nil when there is none.
-func holdable(c *oid4vci.CredentialConfig, suite *keys.Suite) *keys.Suite {
+func (w *Wallet) holdable(c *oid4vci.CredentialConfig) *keys.Suite {
 	if c.Format != dcql.FormatSDJWT && c.Format != dcql.FormatMdoc {
 		return nil
 	}
 	proofs := c.ProofTypes[oid4vci.ProofJWT]
-	if proofs == nil || proofs.Required != nil { // no key of this wallet is attested by anybody
+	if proofs == nil || proofs.Required != nil && w.Provider == nil {
 		return nil
 	}
-	for _, s := range []*keys.Suite{suite, keys.P256} {
+	for _, s := range []*keys.Suite{w.Suite, keys.P256} {
 		if slices.Contains(proofs.Algs, s.JOSEAlg()) && (s == keys.P256 || c.Format != dcql.FormatMdoc) {
 			return s
 		}

@@ -127,7 +127,7 @@ func joined(problems []error) error {
 
 // newHolders makes the keys for the copies of a format.
 func (w *Wallet) newHolders(config *oid4vci.CredentialConfig, n int) (out []keys.PublicKey, err error) {
-	suite := holdable(config, w.Suite)
+	suite := w.holdable(config)
 	if suite == nil {
 		return nil, hufu.Refuse(RuleNoFormat, "the credential is in a format, or with key proofs, that the wallet has not")
 	}

@@ -56,6 +56,7 @@ type Config struct {
 	Rand     io.Reader        // nil is crypto/rand
 	HTTP     *http.Client     // for issuers and verifiers; nil is one with a time limit
 	ClientID string           // by which authorization servers know the wallet; "" is [DefaultClientID]
+	Provider Provider         // attests wallet and keys to issuers that demand it; nil: nobody does
 }
 
 // DefaultClientID is the client identifier of a wallet that no issuer registered.

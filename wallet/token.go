@@ -24,6 +24,9 @@ type session struct {
 	dpop   keys.Signer       // nil: the server knows Bearer tokens only
 	nonces map[string]string // the last DPoP nonce of each host (RFC 9449 §8)
 
+	attestation string // of the wallet, for the authorization server
+	challenge   string // of the authorization server, for the proof of the attested key
+
 	token   string
 	bearer  bool
 	refresh string
@@ -76,6 +79,11 @@ func (s *session) do(ctx context.Context, c call, withToken bool, most int) (*an
 			}
 			c.header.Set("DPoP", text)
 		}
+		if c.attested {
+			if err := s.attested(ctx, c.header); err != nil {
+				return nil, err
+			}
+		}
 		a, err := s.w.exchange(ctx, c, most)
 		if err != nil {
 			return nil, err
@@ -85,15 +93,19 @@ func (s *session) do(ctx context.Context, c call, withToken bool, most int) (*an
 		if nonce != "" {
 			s.nonces[u.Host] = nonce
 		}
-		if a.ok() || !fresh || try == maxTries || !wantsNonce(a) {
+		again := fresh && saysError(a, "use_dpop_nonce")
+		if challenge := a.header.Get(oauth.ChallengeHeader); c.attested && challenge != "" {
+			again = again || challenge != s.challenge && saysError(a, "use_attestation_challenge")
+			s.challenge = challenge
+		}
+		if a.ok() || !again || try == maxTries {
 			return a, nil
 		}
 	}
 }
 
-// wantsNonce reports whether a call failed for want of a DPoP nonce (RFC 9449 §8, §9).
-func wantsNonce(a *answer) bool {
-	const code = "use_dpop_nonce"
+// saysError reports whether a call failed with an error code (RFC 6749 §5.2, RFC 9449 §8, §9).
+func saysError(a *answer, code string) bool {
 	if strings.Contains(a.header.Get("WWW-Authenticate"), code) {
 		return true
 	}
@@ -103,7 +115,7 @@ func wantsNonce(a *answer) bool {
 
 // redeem gets an access token.
 func (s *session) redeem(ctx context.Context, r oauth.TokenRequest) error {
-	a, err := s.do(ctx, call{method: http.MethodPost, url: s.server.TokenEndpoint, kind: mediaForm, accept: mediaJSON, body: r.Form().Encode()}, false, oauth.MaxResponseBytes)
+	a, err := s.do(ctx, call{method: http.MethodPost, url: s.server.TokenEndpoint, kind: mediaForm, accept: mediaJSON, body: r.Form().Encode(), attested: true}, false, oauth.MaxResponseBytes)
 	if err != nil {
 		return err
 	}
@@ -240,7 +252,7 @@ func (s *session) push(ctx context.Context, r *oauth.AuthorizationRequest) (stri
 	if s.server.PushedEndpoint == "" {
 		return oauth.AuthorizationURL(s.server.AuthorizationEndpoint, r.Form())
 	}
-	a, err := s.do(ctx, call{method: http.MethodPost, url: s.server.PushedEndpoint, kind: mediaForm, accept: mediaJSON, body: r.Form().Encode()}, false, oauth.MaxResponseBytes)
+	a, err := s.do(ctx, call{method: http.MethodPost, url: s.server.PushedEndpoint, kind: mediaForm, accept: mediaJSON, body: r.Form().Encode(), attested: true}, false, oauth.MaxResponseBytes)
 	if err != nil {
 		return "", err
 	}

@@ -55,6 +55,7 @@ type call struct {
 	accept      string
 	header      http.Header
 	body        string
+	attested    bool // to an authorization server, which may want to know what wallet this is
 }
 
 // exchange makes a call and reads at most most bytes of the answer. Its errors name the host alone, as
