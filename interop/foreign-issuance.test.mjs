@@ -1,33 +1,8 @@
 // Hufu's wallet gets credentials from somebody else's issuer.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { startIssuer, membership } from './foreign-issuer.mjs'
-import { network } from './hufu.mjs'
-
-let made = 0
-
-/** A command of a new wallet, which runs beside the issuer in this process. */
-function wallet(home, args, onLine) {
-  return new Promise((done) => {
-    const p = spawn(network.hufu, ['wallet', ...args, '--json', '--home', home, '--key-file', join(network.dir, 'wallet.key')], { stdio: ['ignore', 'pipe', 'pipe'] })
-    let [out, err] = ['', '']
-    p.stdout.on('data', (d) => { out += d })
-    p.stderr.on('data', (d) => {
-      err += d
-      const address = onLine && /^\s+(http\S+)$/m.exec(err)?.[1]
-      if (address) { onLine(address); onLine = undefined }
-    })
-    p.on('exit', (status) => done({ status, err, result: status === 0 ? JSON.parse(out) : undefined }))
-  })
-}
-
-async function accept(issuer, { txCode, foreign = true, browse } = {}) {
-  const home = join(network.dir, `wallet-${++made}`)
-  return { home, ...await wallet(home, ['accept', issuer.offer, '--genesis', join(network.home, 'genesis.json'), '--node', network.node, '--copies', '3',
-    ...(foreign ? ['--foreign'] : []), ...(txCode ? ['--tx-code', txCode] : [])], browse) }
-}
+import { membership, startIssuer } from './foreign-issuer.mjs'
+import { accept, wallet } from './hufu-wallet.mjs'
 
 for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']]) {
   describe(`Hufu's wallet, ${name} of an issuer unknown to the ledger`, () => {
