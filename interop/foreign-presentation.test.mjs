@@ -19,6 +19,18 @@ for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']])
     })
     after(() => issuer?.stop())
 
+    test('not unless the person says so', async () => {
+      const verifier = await startVerifier({ format, mode: 'direct_post', prefix: 'x509_hash', issuer })
+      try {
+        const did = await wallet(home, ['present', verifier.link, '--node', network.node])
+        assert.equal(did.status, 1)
+        assert.equal(verifier.shown(), undefined)
+        assert.equal(verifier.declined(), 'access_denied', 'the verifier is told')
+      } finally {
+        await verifier.stop()
+      }
+    })
+
     for (const mode of ['direct_post', 'direct_post.jwt']) {
       for (const prefix of ['x509_san_dns', 'x509_hash', 'redirect_uri']) {
         test(`${mode}, ${prefix}`, async () => {
@@ -52,17 +64,5 @@ for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']])
         })
       }
     }
-
-    test('not unless the person says so', async () => {
-      const verifier = await startVerifier({ format, mode: 'direct_post', prefix: 'x509_hash', issuer })
-      try {
-        const did = await wallet(home, ['present', verifier.link, '--node', network.node])
-        assert.equal(did.status, 1)
-        assert.equal(verifier.shown(), undefined)
-        assert.equal(verifier.declined(), 'access_denied', 'the verifier is told')
-      } finally {
-        await verifier.stop()
-      }
-    })
   })
 }
