@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -220,9 +221,8 @@ func (g *Gate) serveEvents(w http.ResponseWriter, r *http.Request) {
 		_, err := w.Write([]byte(text))
 		return err == nil && c.Flush() == nil
 	}
-	tick := time.NewTicker(heartbeat)
+	tick, late := time.NewTicker(heartbeat), time.NewTicker(left)
 	defer tick.Stop()
-	late := time.NewTimer(left)
 	defer late.Stop()
 	for {
 		done, end, ok := g.watches.watch(page)
@@ -240,32 +240,34 @@ func (g *Gate) serveEvents(w http.ResponseWriter, r *http.Request) {
 			send("event: " + part + "\ndata: {}\n\n")
 			return
 		}
-		again := false
-		if !send(": waiting until " + strconv.FormatInt(p.Expires.Unix(), 10) + "\n\n") {
-			end()
+		again := send(": waiting until "+strconv.FormatInt(p.Expires.Unix(), 10)+"\n\n") &&
+			g.wait(r.Context(), done, late, tick.C, func() bool { return send(":\n\n") })
+		end()
+		if !again {
 			return
 		}
-		for !again {
-			select {
-			case <-done:
-				again = true
-			case <-late.C:
-				late.Reset(time.Second) // the gate's clock may not be the timer's
-				again = true
-			case <-tick.C:
-				if !send(":\n\n") {
-					end()
-					return
-				}
-			case <-r.Context().Done():
-				end()
-				return
-			case <-g.watches.closed:
-				end()
-				return
+	}
+}
+
+// wait waits until a page is to look again, and reports whether there is still somebody to look. beat keeps
+// the connection open meanwhile.
+func (g *Gate) wait(ctx context.Context, done <-chan struct{}, late *time.Ticker, tick <-chan time.Time, beat func() bool) bool {
+	for {
+		select {
+		case <-done:
+			return true
+		case <-late.C:
+			late.Reset(time.Second) // the gate's clock may not be the timer's
+			return true
+		case <-tick:
+			if !beat() {
+				return false
 			}
+		case <-ctx.Done():
+			return false
+		case <-g.watches.closed:
+			return false
 		}
-		end()
 	}
 }
 
