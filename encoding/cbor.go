@@ -23,6 +23,13 @@ var (
 		o.TagsMd = cbor.TagsAllowed
 		return o.EncMode()
 	}())
+	looseMode = must(func() (cbor.EncMode, error) {
+		o := cbor.CoreDetEncOptions()
+		o.IndefLength = cbor.IndefLengthAllowed
+		o.NilContainers = cbor.NilContainerAsEmpty
+		o.TagsMd = cbor.TagsAllowed
+		return o.EncMode()
+	}())
 	decMode = must(cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		IndefLength:       cbor.IndefLengthForbidden,
@@ -62,6 +69,10 @@ type Tag = cbor.RawTag
 
 // Marshal writes v in the deterministic form. Nil slices and maps are written as empty ones.
 func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
+
+// MarshalForeign writes v as [Marshal] does, but for the items in it that are kept as others wrote them
+// ([RawCBOR]): those stay as they are, in any form.
+func MarshalForeign(v any) ([]byte, error) { return looseMode.Marshal(v) }
 
 // Unmarshal reads one whole item in the deterministic form into v. Anything else is refused:
 // trailing bytes, a longer integer than needed, unsorted or duplicate map keys, indefinite lengths,

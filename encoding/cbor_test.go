@@ -274,6 +274,20 @@ func TestUnmarshalForeign(t *testing.T) {
 	}
 }
 
+func TestMarshalForeign(t *testing.T) {
+	loose := encoding.RawCBOR(unhex("9f01ff"))
+	got, err := encoding.MarshalForeign(map[string]any{"b": loose, "a": 1})
+	if err != nil || hex.EncodeToString(got) != "a2"+"616101"+"61629f01ff" {
+		t.Errorf("%x, %v", got, err)
+	}
+	if _, err := encoding.Marshal(loose); err == nil {
+		t.Error("the deterministic form has an item of indefinite length")
+	}
+	if _, err := encoding.MarshalForeign(encoding.RawCBOR(unhex("9f01"))); err == nil {
+		t.Error("wrote what is no item")
+	}
+}
+
 func TestErrorsHoldNoContent(t *testing.T) {
 	err := encoding.CheckCBOR(append([]byte{0x66}, "secret!"...))
 	if err == nil || strings.Contains(err.Error(), "secret") {

@@ -90,15 +90,15 @@ func (c *Credential) respond(rand io.Reader, shown *issuerSigned, session Transc
 		return nil, fmt.Errorf("mdoc: %w", err)
 	}
 	doc := document{DocType: c.DocType}
-	if doc.IssuerSigned, err = encoding.Marshal(shown); err != nil {
+	if doc.IssuerSigned, err = encoding.MarshalForeign(shown); err != nil {
 		return nil, err
 	}
 	if doc.DeviceSigned, err = encoding.Marshal(&deviceSigned{NameSpaces: none, DeviceAuth: deviceAuth{Signature: signature}}); err != nil {
 		return nil, err
 	}
-	raw, err := encoding.Marshal(&doc)
+	raw, err := encoding.MarshalForeign(&doc)
 	if err != nil {
 		return nil, err
 	}
-	return encoding.Marshal(&deviceResponse{Version: "1.0", Documents: []encoding.RawCBOR{raw}})
+	return encoding.MarshalForeign(&deviceResponse{Version: "1.0", Documents: []encoding.RawCBOR{raw}})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/credential/mdoc"
 	"github.com/hufu-id/hufu/credential/x5c"
+	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 )
 
@@ -166,6 +167,30 @@ func TestRefusals(t *testing.T) {
 			wantRule(t, err, c.rule)
 		})
 	}
+}
+
+// Others write CBOR in any form; what they sign is judged as they wrote it, and shown so.
+func TestAnyFormOfCBOR(t *testing.T) {
+	s := newScene(t)
+	f := s.forge(s.present(s.issue(s.params()), "name", "age_equal_or_over.18"))
+	f.embed, f.resign = embedLoose, s.signer
+	v, err := mdoc.Verify(f.put(), s.verifyParams())
+	if err != nil || v.Elements[vct]["name"] != "Wei" {
+		t.Fatalf("%v, %v", v, err)
+	}
+	c, err := mdoc.Parse(jws.EncodeBase64(must(encoding.MarshalForeign(f.issued))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err = mdoc.Verify(s.present(c, "name"), s.verifyParams())
+	if err != nil || v.Elements[vct]["name"] != "Wei" || len(v.Elements[vct]) != 1 {
+		t.Fatalf("%v, %v", v, err)
+	}
+	f = s.forge(s.present(c, "name"))
+	f.embed, f.resign = embedLoose, s.signer
+	f.session = must(mdoc.DCAPITranscript("https://x.example", "n", nil))
+	_, err = mdoc.Verify(f.put(), s.verifyParams())
+	wantRule(t, err, mdoc.RuleDeviceSignature)
 }
 
 func TestTextRefused(t *testing.T) {

@@ -153,6 +153,7 @@ type (
 		auth     []byte      // issuerAuth as it was
 		mac      bool
 		unsigned bool
+		embed    func(any) cbor.RawMessage
 	}
 )
 
@@ -175,13 +176,19 @@ func unmarshal[T any](raw []byte) (v T) {
 func embedded(raw []byte) []byte { return unmarshal[cbor.Tag](raw).Content.([]byte) }
 
 func embed(item any) cbor.RawMessage {
-	return must(cbor.Marshal(cbor.Tag{Number: 24, Content: must(encoding.Marshal(item))}))
+	return must(cbor.Marshal(cbor.Tag{Number: 24, Content: must(encoding.MarshalForeign(item))}))
+}
+
+// embedLoose is the same with a byte string of indefinite length.
+func embedLoose(item any) cbor.RawMessage {
+	inner := must(cbor.Marshal(must(encoding.MarshalForeign(item))))
+	return append(append(cbor.RawMessage{0xd8, 24, 0x5f}, inner...), 0xff)
 }
 
 // forge takes a presentation apart.
 func (s *scene) forge(presentation string) *forgery {
 	s.t.Helper()
-	f := &forgery{scene: s, session: s.session, holder: s.holder, header: cose.Header{X5Chain: [][]byte{s.leaf}}}
+	f := &forgery{embed: embed, scene: s, session: s.session, holder: s.holder, header: cose.Header{X5Chain: [][]byte{s.leaf}}}
 	f.response = unmarshal[dict](must(jws.DecodeBase64(presentation)))
 	type parts map[string]cbor.RawMessage
 	doc := unmarshal[parts](must(cbor.Marshal(f.response["documents"].([]any)[0])))
@@ -214,7 +221,7 @@ func (f *forgery) put() string {
 		}
 	}
 	for _, it := range f.items {
-		raw := embed(it)
+		raw := f.embed(it)
 		items = append(items, raw)
 		if sum := sha256.Sum256(raw); f.resign != nil {
 			digests[it["digestID"]] = sum[:]
@@ -226,10 +233,10 @@ func (f *forgery) put() string {
 	if _, set := f.issued["issuerAuth"]; !set {
 		f.issued["issuerAuth"] = cbor.RawMessage(f.auth)
 		if f.resign != nil {
-			f.issued["issuerAuth"] = cbor.RawMessage(must(cose.Sign(rand.Reader, f.header, embed(f.object), f.resign)))
+			f.issued["issuerAuth"] = cbor.RawMessage(must(cose.Sign(rand.Reader, f.header, f.embed(f.object), f.resign)))
 		}
 	}
-	added := embed(f.added)
+	added := f.embed(f.added)
 	docType, _ := f.object["docType"].(string)
 	message := embed([]any{"DeviceAuthentication", cbor.RawMessage(f.session), docType, added})
 	signature := cbor.RawMessage(must(cose.SignDetached(rand.Reader, cose.Header{}, message, f.holder)))
@@ -253,5 +260,5 @@ func (f *forgery) put() string {
 	if list, ok := f.response["documents"].([]any); ok && len(list) > 0 {
 		list[0] = f.document
 	}
-	return jws.EncodeBase64(must(encoding.Marshal(f.response)))
+	return jws.EncodeBase64(must(encoding.MarshalForeign(f.response)))
 }

@@ -41,7 +41,7 @@ func transcript(name string, info []any) (Transcript, error) {
 // deviceAuthentication is the bytes that the holder's key signs (ISO/IEC 18013-5 §9.1.3.4):
 // #6.24(bstr .cbor ["DeviceAuthentication", SessionTranscript, DocType, DeviceNameSpacesBytes]).
 func deviceAuthentication(t Transcript, docType string, nameSpaces encoding.RawCBOR) ([]byte, error) {
-	raw, err := encoding.Marshal([]any{"DeviceAuthentication", encoding.RawCBOR(t), docType, nameSpaces})
+	raw, err := encoding.MarshalForeign([]any{"DeviceAuthentication", encoding.RawCBOR(t), docType, nameSpaces})
 	if err != nil {
 		return nil, err
 	}

@@ -268,6 +268,9 @@ func readSimple(raw encoding.RawCBOR) (any, error) {
 		return true, nil
 	case 0xf6, 0xf7: // null, undefined
 		return nil, nil
+	case 0xf9, 0xfa, 0xfb: // floating point
+	default:
+		return nil, errValue
 	}
 	var f float64
 	if encoding.UnmarshalForeign(raw, MaxSize, &f) != nil || math.IsInf(f, 0) || math.IsNaN(f) {
