@@ -42,7 +42,7 @@ async function browse(url, person, passcode) {
  * Takes up an offer. options: grant (pre, pre with transaction code, code), dpop, batch (number of keys), configuration.
  * Returns the credentials, each with the key that it is bound to.
  */
-export async function receive({ person, grant, dpop, batch, type = 'resident-id', format = 'dc+sd-jwt', encrypt = false }) {
+export async function receive({ person, grant, dpop, batch, type = 'resident-id', format = 'dc+sd-jwt' }) {
   const offered = await hufu('issuer', 'offer', '--type', type, '--format', format, ...(person ? ['--person', person.number] : []),
     '--grant', grant === 'code' ? 'code' : 'pre', ...(grant === 'pre with transaction code' ? ['--tx-code'] : []))
   const dpopKey = await newKey()
@@ -88,10 +88,8 @@ export async function receive({ person, grant, dpop, batch, type = 'resident-id'
     })
     proofs.push(jwt)
   }
-  const encryption = encrypt ? await newKey() : undefined
   const response = await client.retrieveCredentials({
     issuerMetadata, accessToken: accessTokenResponse.access_token, credentialConfigurationId: configuration, proofs: { jwt: proofs }, dpop: proof,
-    additionalRequestPayload: encrypt ? { credential_response_encryption: { jwk: { ...encryption.publicJwk, alg: 'ECDH-ES', use: 'enc' }, enc: 'A256GCM' } } : undefined,
   })
   const { credentials, notification_id: notificationId } = response.credentialResponse
   assert.equal(credentials.length, batch)
