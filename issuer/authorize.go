@@ -71,8 +71,10 @@ func (s *Service) Push(ctx context.Context, form oauth.Form, proofs *Proofs) (*o
 				return notRefusal(refused)
 			}
 		}
+		kept := *req
+		kept.IssuerState = "" // it opens the offer, and is not needed again
 		_, err := t.ExecContext(ctx, `INSERT INTO authorizations (id, request, wallet, attested, jkt, configurations, identified, offer, until)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, req.Form().Encode(), c.wallet, flag(c.attested), c.jkt, encoded, flag(identified), offer,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, kept.Form().Encode(), c.wallet, flag(c.attested), c.jkt, encoded, flag(identified), offer,
 			now.Add(requestLife).Unix())
 		return err
 	})
@@ -189,12 +191,11 @@ func (s *Service) Visit(ctx context.Context, clientID, requestURI, cookie string
 			}
 			cookie, newCookie = secret, secret
 		}
-		v, err = s.visit(ctx, t, requestURI, cookie, now)
+		if v, err = s.visit(ctx, t, requestURI, cookie, now); err == nil && v.Client != clientID {
+			err = errVisit // and nothing changes: the request stays for whoever comes with it whole
+		}
 		return err
 	})
-	if err == nil && v.Client != clientID {
-		err = errVisit
-	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -259,13 +260,18 @@ func (s *Service) described(ctx context.Context, list []*Configuration) ([]*Conf
 }
 
 // SignIn signs a person in to the request that is open in a browser. It refuses by [RuleVisit],
-// [RuleSignIn], [RuleLocked] and [RuleOfferFor].
+// [RuleSignIn] and [RuleOfferFor].
 func (s *Service) SignIn(ctx context.Context, requestURI, cookie, residentNumber, passcode string) error {
 	if _, err := s.exchanging(); err != nil {
 		return err
 	}
 	now := s.cfg.Now()
+	var ref PersonRef // of nobody, for what is no number
+	if len(residentNumber) <= maxPasscode {
+		ref = s.Ref(strings.ToUpper(strings.TrimSpace(residentNumber)))
+	}
 	var v *Visit
+	var hash []byte
 	over := false
 	err := s.store.Write(ctx, func(t *database.Tx) (err error) {
 		if v, err = s.visit(ctx, t, requestURI, cookie, now); err != nil {
@@ -277,7 +283,9 @@ func (s *Service) SignIn(ctx context.Context, requestURI, cookie, residentNumber
 		}
 		if over = tries > maxSignInTries; over {
 			_, err = t.ExecContext(ctx, "UPDATE authorizations SET state = ? WHERE id = ?", authorizationDenied, v.id)
+			return err
 		}
+		hash, err = countTry(ctx, t, ref, now)
 		return err
 	})
 	switch {
@@ -285,11 +293,8 @@ func (s *Service) SignIn(ctx context.Context, requestURI, cookie, residentNumber
 		return err
 	case over:
 		return errVisit
-	case len(residentNumber) > maxPasscode || len(passcode) > maxPasscode:
-		return hufu.Refuse(RuleSignIn, "wrong resident number or passcode")
 	}
-	ref := s.Ref(strings.ToUpper(strings.TrimSpace(residentNumber)))
-	if err := s.checkPasscode(ctx, ref, passcode); err != nil {
+	if err := s.checkPasscode(ctx, hash, passcode); err != nil {
 		return err
 	}
 	return s.store.Write(ctx, func(t *database.Tx) error {
@@ -302,6 +307,9 @@ func (s *Service) SignIn(ctx context.Context, requestURI, cookie, residentNumber
 			if person != nil && string(person) != string(ref[:]) {
 				return hufu.Refuse(RuleOfferFor, "the offer is made out to somebody else")
 			}
+		}
+		if _, err := t.ExecContext(ctx, "UPDATE passcodes SET tries = 0, locked = 0 WHERE person = ?", ref[:]); err != nil {
+			return err
 		}
 		_, err := t.ExecContext(ctx, "UPDATE authorizations SET person = ? WHERE id = ? AND browser = ? AND state = ?", ref[:], v.id, digest(cookie), authorizationOpen)
 		return err

@@ -83,8 +83,7 @@ const (
 	RuleOffer       hufu.Rule = "issuer.offer"         // no such offer, or it is taken, void or over
 	RuleOfferFor    hufu.Rule = "issuer.offer-for"     // the offer is made out to somebody else
 	RuleVisit       hufu.Rule = "issuer.visit"         // no such authorization request, or it is over or another browser's
-	RuleSignIn      hufu.Rule = "issuer.sign-in"       // wrong resident number or passcode
-	RuleLocked      hufu.Rule = "issuer.locked"        // too many wrong passcodes: wait
+	RuleSignIn      hufu.Rule = "issuer.sign-in"       // wrong resident number or passcode, or too many tries
 	RulePasscode    hufu.Rule = "issuer.weak-passcode" // too short to be one
 	RuleCertificate hufu.Rule = "issuer.certificate"   // the certificate is past its time
 )
@@ -126,6 +125,8 @@ func (s *Service) newExchange(e *Exchange, chain [][]byte) (*exchange, error) {
 		return nil, errors.New(`issuer: the path of the URL ends in "/" or has a character that is not plain`)
 	case x.Batch < 0 || x.Batch > oid4vci.MaxProofs:
 		return nil, fmt.Errorf("issuer: a batch of %d, at most %d", x.Batch, oid4vci.MaxProofs)
+	case x.RefreshLife > deferralLife:
+		return nil, fmt.Errorf("issuer: wallets may come back for %s, longer than it is kept whether the agency agrees: %s", x.RefreshLife, deferralLife)
 	case (x.WalletAttestation || x.KeyAttestation != nil) && len(x.Providers) == 0:
 		return nil, errors.New("issuer: attestations are demanded and nobody is trusted to give them")
 	}

@@ -102,16 +102,27 @@ func (s *Service) refuseWallet(w http.ResponseWriter, r *http.Request, err error
 	}
 }
 
-// challenge says how to authorize a request. One that shows no token is told no error (RFC 6750 §3.1).
+// challenge says how to authorize a request. One that shows no token is told no error (RFC 6750 §3.1); the
+// error of one that does is told of the scheme it used alone (RFC 9449 §7.1).
 func (s *Service) challenge(w http.ResponseWriter, r *http.Request, err error) {
-	params := ""
-	if len(r.Header.Values("Authorization")) > 0 {
+	params := map[string]string{}
+	if header := r.Header.Get("Authorization"); header != "" {
+		used, _, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(used, oauth.TypeBearer) || !s.exchange.Bearer {
+			used = oauth.TypeDPoP
+		} else {
+			used = oauth.TypeBearer
+		}
 		e := oauth.NewErrorResponse(err)
-		params = ` error="` + e.Error + `", error_description="` + e.Description + `",`
+		params[used] = ` error="` + e.Error + `", error_description="` + e.Description + `"`
+	}
+	dpop := ` algs="` + strings.Join(oauth.SigningAlgs(), " ") + `"`
+	if of := params[oauth.TypeDPoP]; of != "" {
+		dpop = of + "," + dpop
 	}
 	h := w.Header()
-	h.Add("WWW-Authenticate", "DPoP"+params+` algs="`+strings.Join(oauth.SigningAlgs(), " ")+`"`)
+	h.Add("WWW-Authenticate", oauth.TypeDPoP+dpop)
 	if s.exchange.Bearer {
-		h.Add("WWW-Authenticate", strings.TrimSuffix("Bearer"+params, ","))
+		h.Add("WWW-Authenticate", oauth.TypeBearer+params[oauth.TypeBearer])
 	}
 }

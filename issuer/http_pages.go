@@ -157,8 +157,6 @@ func (p *pages) post(w http.ResponseWriter, r *http.Request) {
 	switch rule := hufu.RuleOf(err); {
 	case rule == RuleSignIn:
 		p.show(w, r, f, "wrong", http.StatusForbidden)
-	case rule == RuleLocked:
-		p.show(w, r, f, "locked", http.StatusTooManyRequests)
 	case rule == RuleOfferFor:
 		p.show(w, r, f, "otherPerson", http.StatusForbidden)
 	case err != nil:
@@ -291,9 +289,6 @@ func (p *pages) render(w http.ResponseWriter, name string, pg *page, status int,
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-	if status == http.StatusTooManyRequests {
-		h.Set("Retry-After", "300")
-	}
 	w.WriteHeader(status)
 	w.Write(b.Bytes()) //nolint:errcheck // the reader has gone
 }

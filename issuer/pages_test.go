@@ -1,8 +1,10 @@
 package issuer_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +98,7 @@ func TestVisitsRefused(t *testing.T) {
 	bad("no request", p.browser().get(p.url+"/authorize"))
 	bad("a request that was not pushed", p.browser().get(p.url+"/authorize?"+(&oauth.AuthorizationRequest{ClientID: p.clientID, RedirectURI: redirectURI, Challenge: oauth.Challenge(verifier)}).Form().Encode()))
 	bad("parameters twice", p.browser().get(address+"&client_id=x"))
+	bad("another client", p.browser().get(strings.Replace(address, "client_id=", "client_id=x", 1))) // and below it is there still
 
 	// Looking ahead does not open it.
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -154,15 +157,20 @@ func TestPasscodesAreFew(t *testing.T) {
 	}
 	o.restart()
 	a := try(who.ResidentNumber, passcode)
-	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+	if a.StatusCode != http.StatusForbidden {
 		t.Error("the right passcode, after five wrong ones: ", a.StatusCode)
+	}
+	// Who has to wait is told what everybody is, or it could be learnt who is enrolled.
+	forms := regexp.MustCompile(`request_uri=[^"]*|value="[^"]*"`)
+	if waits, nobody := forms.ReplaceAll(a.body, nil), forms.ReplaceAll(try("nobody", passcode).body, nil); !bytes.Equal(waits, nobody) {
+		t.Errorf("%s\n\n%s", waits, nobody)
 	}
 	o.now = o.now.Add(5 * time.Minute)
 	for range 5 {
 		try(who.ResidentNumber, "wrong")
 	}
 	o.now = o.now.Add(9 * time.Minute)
-	if a := try(who.ResidentNumber, passcode); a.StatusCode != http.StatusTooManyRequests {
+	if a := try(who.ResidentNumber, passcode); a.StatusCode != http.StatusForbidden {
 		t.Error("the second lock is no longer than the first: ", a.StatusCode)
 	}
 	if a := try(o.people[1].ResidentNumber, passcode); a.StatusCode != http.StatusForbidden {
@@ -221,6 +229,11 @@ func TestOfferToSignInFor(t *testing.T) {
 		t.Error("somebody else's offer: ", a.StatusCode)
 	}
 	wants(t, a, "somebody else")
+	for name, raw := range o.files() {
+		if strings.Contains(raw, mine.Offer.Code.IssuerState) {
+			t.Errorf("%s holds an issuer_state", name)
+		}
+	}
 	p.pushed(with(mine), func(r *oauth.AuthorizationRequest) { r.Scope = []string{residentMDoc} }).refused(t, http.StatusBadRequest, "invalid_scope")
 	// Two requests for one offer: the second to agree comes too late.
 	late := p.browser()

@@ -106,40 +106,36 @@ func (s *Service) hash(ctx context.Context, passcode string, salt []byte) ([]byt
 	return argon2.IDKey(m.Sum(nil), salt, hashPasses, hashMemory, hashLanes, hashLen), nil
 }
 
-// checkPasscode refuses by [RuleSignIn] and [RuleLocked]. A try is counted before it is judged, so that
-// many at once are as many. Of somebody who is unknown or has no passcode nothing else is learnt than of
-// somebody with another passcode.
-func (s *Service) checkPasscode(ctx context.Context, ref PersonRef, passcode string) error {
-	now := s.cfg.Now()
-	hash := make([]byte, 1+hashSalt+hashLen)
-	var locked bool
-	err := s.store.Write(ctx, func(t *database.Tx) error {
-		var tries, until int64
-		var have []byte
-		err := t.QueryRowContext(ctx, `SELECT p.hash, p.tries, p.locked FROM passcodes p JOIN people f ON f.person = p.person
-			WHERE p.person = ? AND f.data_key IS NOT NULL`, ref[:]).Scan(&have, &tries, &until)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if locked = now.Unix() < until; locked {
-			return nil
-		}
-		hash = have
-		tries++
-		if tries%triesPerLock == 0 {
-			until = now.Add(lockFor(tries / triesPerLock)).Unix()
-		}
-		_, err = t.ExecContext(ctx, "UPDATE passcodes SET tries = ?, locked = ? WHERE person = ?", tries, until, ref[:])
-		return err
-	})
-	if err != nil {
-		return err
+// countTry counts a try before it is judged, so that many at once are as many, and returns the hash to
+// compare with. Of somebody who is unknown, has no passcode or has to wait after too many tries it is one
+// that no passcode has: an answer of its own to any of them would tell who is enrolled.
+func countTry(ctx context.Context, t *database.Tx, ref PersonRef, now time.Time) ([]byte, error) {
+	nobody := make([]byte, 1+hashSalt+hashLen)
+	nobody[0] = hashFormat
+	var tries, until int64
+	var hash []byte
+	err := t.QueryRowContext(ctx, `SELECT p.hash, p.tries, p.locked FROM passcodes p JOIN people f ON f.person = p.person
+		WHERE p.person = ? AND f.data_key IS NOT NULL`, ref[:]).Scan(&hash, &tries, &until)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nobody, nil
+	case err != nil:
+		return nil, err
+	case now.Unix() < until:
+		return nobody, nil
 	}
-	if locked {
-		return hufu.Refuse(RuleLocked, "too many wrong passcodes")
+	tries++
+	if tries%triesPerLock == 0 {
+		until = now.Add(lockFor(tries / triesPerLock)).Unix()
+	}
+	_, err = t.ExecContext(ctx, "UPDATE passcodes SET tries = ?, locked = ? WHERE person = ?", tries, until, ref[:])
+	return hash, err
+}
+
+// checkPasscode refuses by [RuleSignIn].
+func (s *Service) checkPasscode(ctx context.Context, hash []byte, passcode string) error {
+	if len(passcode) > maxPasscode {
+		passcode = "" // which nobody has
 	}
 	if len(hash) != 1+hashSalt+hashLen {
 		return errors.New("issuer: a passcode's hash is malformed")
@@ -149,12 +145,9 @@ func (s *Service) checkPasscode(ctx context.Context, ref PersonRef, passcode str
 		return err
 	}
 	if subtle.ConstantTimeCompare(got, hash[1+hashSalt:]) != 1 || hash[0] != hashFormat {
-		return hufu.Refuse(RuleSignIn, "wrong resident number or passcode")
+		return hufu.Refuse(RuleSignIn, "wrong resident number or passcode, or too many tries")
 	}
-	return s.store.Write(ctx, func(t *database.Tx) error {
-		_, err := t.ExecContext(ctx, "UPDATE passcodes SET tries = 0, locked = 0 WHERE person = ?", ref[:])
-		return err
-	})
+	return nil
 }
 
 func lockFor(locks int64) time.Duration {

@@ -223,13 +223,21 @@ func TestDPoPRefused(t *testing.T) {
 	old := p.nonce
 	o.now = o.now.Add(6 * time.Minute)
 	send(p.proof("/credential", token, func(d *oauth.DPoP) { d.Nonce = old })).refused(t, http.StatusUnauthorized, "use_dpop_nonce")
-	// As a Bearer token, it is worth nothing.
-	send(p.proof("/credential", token), "Authorization", "Bearer "+token).refused(t, http.StatusUnauthorized, "invalid_token")
+	// As a Bearer token, it is worth nothing. Errors are told of the scheme that was used.
+	a := send(p.proof("/credential", token), "Authorization", "Bearer "+token)
+	a.refused(t, http.StatusUnauthorized, "invalid_token")
+	if h := a.Header.Values("WWW-Authenticate"); len(h) != 2 || strings.Contains(h[0], "error") || !strings.HasPrefix(h[1], `Bearer error="invalid_token"`) {
+		t.Error(h)
+	}
+	a = send(p.proof("/nonce", token))
+	if h := a.Header.Values("WWW-Authenticate"); len(h) != 2 || !strings.HasPrefix(h[0], `DPoP error="invalid_dpop_proof"`) || h[1] != "Bearer" {
+		t.Error(h)
+	}
 	send(p.proof("/credential", token), "Authorization", "Basic eDp5").refused(t, http.StatusUnauthorized, "invalid_token")
 	h := http.Header{"Authorization": {"DPoP " + token}, "Dpop": {p.proof("/credential", token), p.proof("/credential", token)}}
 	p.send("/credential", "application/json", raw, h).refused(t, http.StatusUnauthorized, "invalid_dpop_proof")
 	// Without any token, nothing is said of errors.
-	a := p.send("/credential", "application/json", raw, http.Header{})
+	a = p.send("/credential", "application/json", raw, http.Header{})
 	if h := a.Header.Values("WWW-Authenticate"); a.StatusCode != http.StatusUnauthorized || len(h) != 2 || strings.Contains(h[0]+h[1], "error") {
 		t.Error(a.StatusCode, h)
 	}

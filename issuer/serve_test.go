@@ -326,6 +326,7 @@ func TestExchangesThatCannotBe(t *testing.T) {
 		"a slash at the end":    func(c *issuer.Config) { c.Exchange.URL += "/" },
 		"a pattern":             func(c *issuer.Config) { c.Exchange.URL += "/{x}" },
 		"an endless batch":      func(c *issuer.Config) { c.Exchange.Batch = oid4vci.MaxProofs + 1 },
+		"an endless refresh":    func(c *issuer.Config) { c.Exchange.RefreshLife = 31 * 24 * time.Hour },
 		"nobody to attest":      func(c *issuer.Config) { c.Exchange.WalletAttestation = true },
 		"nobody to attest keys": func(c *issuer.Config) { c.Exchange.KeyAttestation = &oid4vci.KeyRequirement{} },
 		"another's chain":       func(c *issuer.Config) { c.Signer = newKey(t, keys.P256) },

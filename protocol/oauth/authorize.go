@@ -44,6 +44,8 @@ func ParseAuthorizationRequest(f Form) (*AuthorizationRequest, error) {
 		return nil, problem
 	case r.ClientID == "":
 		return nil, hufu.Refuse(RuleRequest, "no client_id")
+	case !visible(r.ClientID) || !visible(r.State):
+		return nil, hufu.Refuse(RuleRequest, "client_id or state has a character that none may have (RFC 6749 appendix A)")
 	case r.RedirectURI == "":
 		return nil, hufu.Refuse(RuleRequest, "no redirect_uri")
 	case f.Get("request") != "" || f.Get("request_uri") != "":
@@ -203,6 +205,17 @@ func detailsOf(raw json.RawMessage) []byte {
 		return nil
 	}
 	return raw
+}
+
+// visible reports whether s is of the characters %x20-7E. Others could make a name look like something
+// else to the person who is asked about it.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func validCredential(s string) bool {

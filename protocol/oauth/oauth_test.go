@@ -186,6 +186,9 @@ func TestAuthorizationRequests(t *testing.T) {
 	}{
 		"no client":          {"client_id", "", oauth.RuleRequest},
 		"long client":        {"client_id", strings.Repeat("x", 1025), oauth.RuleRequest},
+		"client turned over": {"client_id", "\u202etellaw", oauth.RuleRequest},
+		"client in lines":    {"client_id", "wallet\nof the agency", oauth.RuleRequest},
+		"state in lines":     {"state", "a\r\nb", oauth.RuleRequest},
 		"no redirect":        {"redirect_uri", "", oauth.RuleRequest},
 		"bad redirect":       {"redirect_uri", "javascript:x", oauth.RuleRequest},
 		"no response type":   {"response_type", "", oauth.RuleRequest},
