@@ -19,9 +19,10 @@ import (
 )
 
 func (a *app) didCmd() *cobra.Command {
-	return group("did", "Identifiers: create, resolve, rotate, update, deactivate",
+	return group("did", "Identifiers: create, resolve, rotate, update, recover, deactivate",
 		"  hufu did create agency --method issuing:assertion\n  hufu did resolve agency",
-		a.didCreateCmd(), a.didShowCmd(), a.didListCmd(), a.didRotateCmd(), a.didUpdateCmd(), a.didDeactivateCmd())
+		a.didCreateCmd(), a.didShowCmd(), a.didListCmd(), a.didRotateCmd(), a.didUpdateCmd(),
+		a.didGuardCmd(), a.didRecoverCmd(), a.didVetoCmd(), a.didFinishCmd(), a.didDeactivateCmd())
 }
 
 // written is the account of one transaction.
@@ -167,6 +168,12 @@ func printDocument(w io.Writer, r *didres.Result) {
 	}
 	fmt.Fprintf(w, "%s\n\nversion %s, created %s, updated %s; proven at height %d\n",
 		raw, r.DocumentMetadata.VersionID, r.DocumentMetadata.Created, r.DocumentMetadata.Updated, r.ResolutionMetadata.Ledger.Height)
+	if rc := r.DocumentMetadata.Recovery; rc != nil && rc.Plan != nil {
+		fmt.Fprintf(w, "a recovery by %d guardians is pending since %s, plan %s: it can be finished from %s and block %d, and vetoed until it is\n",
+			rc.Approvals, rc.Since, rc.Plan, rc.NotBefore, rc.NotBeforeHeight)
+	} else if rc != nil {
+		fmt.Fprintf(w, "%d of %d guardians wanted have approved a recovery\n", rc.Approvals, rc.Threshold)
+	}
 }
 
 func (a *app) didListCmd() *cobra.Command {

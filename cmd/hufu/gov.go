@@ -82,6 +82,7 @@ func (a *app) govParamsCmd() *cobra.Command {
 				return a.emit(p, func(w io.Writer) {
 					fmt.Fprintf(w, "quotas start anew every %s; a proposal is open for %s and passes with %d/%d of the members\n",
 						time.Duration(p.EpochSeconds)*time.Second, time.Duration(p.VotingSeconds)*time.Second, p.ThresholdNum, p.ThresholdDen)
+					fmt.Fprintf(w, "recovering an identifier takes at least %s\n", time.Duration(p.RecoveryFloor())*time.Second)
 				})
 			})
 		},

@@ -102,6 +102,9 @@ func (a *Actor) Create(ctx context.Context, sponsor *Actor, open *hufu.ID) error
 		return err
 	}
 	inception := a.home.book[a.name].Inception
+	if inception == nil {
+		return fmt.Errorf("home: %s (%s) was recovered into this home, which did not make it", a.name, a.did)
+	}
 	k, err := a.home.keys.Signer(controlKey(a.name, 0))
 	if err != nil {
 		return err
@@ -126,6 +129,11 @@ func (a *Actor) Create(ctx context.Context, sponsor *Actor, open *hufu.ID) error
 // Rotate replaces the actor's control keys by the ones committed to. With fall, signatures made by
 // the old keys no longer stand.
 func (a *Actor) Rotate(ctx context.Context, fall bool) (client.Receipt, error) {
+	return a.rotate(ctx, fall, nil)
+}
+
+// rotate also changes the guardians, unless guard is nil.
+func (a *Actor) rotate(ctx context.Context, fall bool, guard *tx.Guard) (client.Receipt, error) {
 	s, err := a.standing(ctx)
 	if err != nil {
 		return client.Receipt{}, err
@@ -144,7 +152,7 @@ func (a *Actor) Rotate(ctx context.Context, fall bool) (client.Receipt, error) {
 	}
 	raw, err := a.build(ctx, s, &tx.DIDRotate{
 		Keys: [][]byte{next.Public().Multikey()}, Threshold: 1,
-		Next: []hufu.Digest{after.Digest()}, NextThreshold: 1, Fall: fall,
+		Next: []hufu.Digest{after.Digest()}, NextThreshold: 1, Fall: fall, Guard: guard,
 	}, nil, []tx.SignerRef{{ID: a.id, KeyIndex: uint8(n), Signer: next}})
 	if err != nil {
 		return client.Receipt{}, err

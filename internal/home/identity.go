@@ -176,7 +176,9 @@ func (h *Home) MethodSigner(name, fragment string) (keys.Signer, error) {
 // entry is what the book says of one name.
 type entry struct {
 	DID       hufu.DID      `json:"did"`
-	Inception *tx.DIDCreate `json:"inception"`
+	Inception *tx.DIDCreate `json:"inception,omitempty"`
+	// Recovery is the last plan to recover it. One that another home made has no inception here.
+	Recovery *tx.RecoveryPlan `json:"recovery,omitempty"`
 }
 
 const (
@@ -198,7 +200,7 @@ func (h *Home) loadBook() error {
 		return fmt.Errorf("home: %s does not read: %w", bookFile, err)
 	}
 	for name, e := range book {
-		if e.DID == "" || e.Inception == nil {
+		if e.DID == "" || (e.Inception == nil && e.Recovery == nil) {
 			return fmt.Errorf("home: %s does not read: %q has no identifier or no inception", bookFile, name)
 		}
 	}
@@ -207,12 +209,15 @@ func (h *Home) loadBook() error {
 }
 
 func (h *Home) saveBook(name string, e entry) error {
+	old, had := h.book[name]
 	h.book[name] = e
 	raw, err := json.MarshalIndent(h.book, "", "  ")
 	if err == nil {
 		err = writeFile(filepath.Join(h.dir, bookFile), append(raw, '\n'))
 	}
-	if err != nil {
+	if err != nil && had {
+		h.book[name] = old
+	} else if err != nil {
 		delete(h.book, name)
 	}
 	return err

@@ -61,6 +61,18 @@ type DocumentMetadata struct {
 	Updated     string `json:"updated,omitempty"`
 	Deactivated bool   `json:"deactivated,omitempty"`
 	VersionID   string `json:"versionId,omitempty"`
+	// Recovery, an addition, tells whoever relies on the identifier that its keys may change hands.
+	Recovery *Recovery `json:"recovery,omitempty"`
+}
+
+// Recovery is what guardians have under way. Without a Plan, too few have approved one.
+type Recovery struct {
+	Approvals       int          `json:"approvals"`
+	Threshold       int          `json:"threshold"`
+	Plan            *hufu.Digest `json:"plan,omitempty"`
+	Since           string       `json:"since,omitempty"`     // RFC 3339
+	NotBefore       string       `json:"notBefore,omitempty"` // when it can be finished, and
+	NotBeforeHeight hufu.Height  `json:"notBeforeHeight,omitempty"`
 }
 
 // meaning is a title for people, and its HTTP status (§10.1), as a number: protocols here know
@@ -136,12 +148,25 @@ func resolved(rec *did.Record, network hufu.Network) (Result, error) {
 	if rec.IsDeactivated() {
 		return result, nil
 	}
+	result.DocumentMetadata.Recovery = recovery(rec)
 	doc, err := did.NewDocument(rec, network)
 	if err != nil {
 		return Result{}, err
 	}
 	result.Document, result.ResolutionMetadata.ContentType = doc, DocumentType
 	return result, nil
+}
+
+func recovery(rec *did.Record) *Recovery {
+	if !rec.Recovering() {
+		return nil
+	}
+	r := &Recovery{Approvals: len(rec.Recovery.Approvals), Threshold: int(rec.Guard.Threshold)}
+	if p := rec.Recovery.Pending; p != nil {
+		r.Plan, r.Approvals = &p.Digest, len(p.Guardians)
+		r.Since, r.NotBefore, r.NotBeforeHeight = rfc3339(p.SinceTime), rfc3339(p.RipeTime), p.Ripe
+	}
+	return r
 }
 
 func rfc3339(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
