@@ -111,13 +111,18 @@ func (w *World) Actor(suite *keys.Suite) (*Actor, error) {
 }
 
 // Rotate replaces a's key by the one it committed to.
-func (w *World) Rotate(a *Actor, fall bool) error {
+func (w *World) Rotate(a *Actor, fall bool) error { return w.rotate(a, fall, nil) }
+
+// Guard rotates a's key and names its guardians by that.
+func (w *World) Guard(a *Actor, guard *tx.Guard) error { return w.rotate(a, false, guard) }
+
+func (w *World) rotate(a *Actor, fall bool, guard *tx.Guard) error {
 	following, err := a.next.Public().Suite().Generate(w.Rand)
 	if err != nil {
 		return err
 	}
 	body := &tx.DIDRotate{
-		Keys: [][]byte{a.next.Public().Multikey()}, Threshold: 1, Next: []hufu.Digest{following.Public().Digest()}, NextThreshold: 1, Fall: fall,
+		Keys: [][]byte{a.next.Public().Multikey()}, Threshold: 1, Next: []hufu.Digest{following.Public().Digest()}, NextThreshold: 1, Fall: fall, Guard: guard,
 	}
 	p := tx.Payload{Network: Network, Author: a.ID, Sequence: a.sequence}
 	if err := w.submit(p, body, tx.SignerRef{Signer: a.next, KeyIndex: uint8(a.Index + 1)}); err != nil {

@@ -229,3 +229,53 @@ func TestReaderFails(t *testing.T) {
 		}
 	}
 }
+
+// Whoever resolves an identifier sees that its keys may change hands, and from when.
+func TestRecoveryIsShown(t *testing.T) {
+	w := newWorld(t)
+	a, one, two := actor(t, w, keys.Ed25519), actor(t, w, keys.P256), actor(t, w, keys.SM2)
+	salt := make([]byte, tx.SaltLen)
+	guard := &tx.Guard{
+		Threshold: 2, DelayBlocks: tx.MinRecoveryBlocks, DelaySeconds: tx.DefaultRecoverySeconds,
+		Guardians: []hufu.Digest{tx.GuardianCommitment(salt, one.ID), tx.GuardianCommitment(salt, two.ID)},
+	}
+	if guard.Guardians[0].String() > guard.Guardians[1].String() {
+		guard.Guardians[0], guard.Guardians[1] = guard.Guardians[1], guard.Guardians[0]
+	}
+	if err := w.Guard(a, guard); err != nil {
+		t.Fatal(err)
+	}
+	shown := func() *didres.Recovery { return resolve(t, w, string(a.DID), nil).DocumentMetadata.Recovery }
+	if r := shown(); r != nil {
+		t.Errorf("before: %+v", r)
+	}
+	fresh, err := keys.Ed25519.Generate(w.Rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := tx.RecoveryPlan{First: 2, Keys: [][]byte{fresh.Public().Multikey()}, Threshold: 1, Next: []hufu.Digest{{1}}, NextThreshold: 1}
+	if err := w.Do(one, &tx.DIDRecover{Subject: a.ID, Salt: salt, Plan: plan}); err != nil {
+		t.Fatal(err)
+	}
+	if r := shown(); r == nil || *r != (didres.Recovery{Approvals: 1, Threshold: 2}) {
+		t.Errorf("after one approval: %+v", r)
+	}
+	if err := w.Do(two, &tx.DIDRecover{Subject: a.ID, Salt: salt, Plan: plan}); err != nil {
+		t.Fatal(err)
+	}
+	r, v := resolve(t, w, string(a.DID), nil), w.Now()
+	got := r.DocumentMetadata.Recovery
+	if got == nil || got.Plan == nil || *got.Plan != plan.Digest(a.ID) || got.Approvals != 2 || got.Since != v.Format(time.RFC3339) ||
+		got.NotBefore != v.Add(24*time.Hour).Format(time.RFC3339) || got.NotBeforeHeight != r.ResolutionMetadata.Ledger.Height+tx.MinRecoveryBlocks {
+		t.Errorf("pending: %+v", got)
+	}
+	if r.DocumentMetadata.VersionID != "2" {
+		t.Errorf("a recovery that is pending changes nothing yet: %+v", r.DocumentMetadata)
+	}
+	if err := w.Do(a, &tx.DIDVeto{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := shown(); r != nil {
+		t.Errorf("after the veto: %+v", r)
+	}
+}
