@@ -43,8 +43,11 @@ type office struct {
 	foreign     keys.Signer  // issues as a stranger
 	strangerX5C bool         // with a certificate that nobody knows
 	wrongType   bool
-	provider    *provider // whose attestations it demands; nil: it demands none
-	challenged  int       // challenges given
+	provider    *provider                   // whose attestations it demands; nil: it demands none
+	challenged  int                         // challenges given
+	instead     map[string]http.HandlerFunc // what it does at a path instead of what is right
+	extra       bool                        // gives a copy more than was asked for
+	otherKey    bool                        // binds copies to another key
 
 	// What happened.
 	tokens, refreshes, copies int
@@ -79,7 +82,13 @@ func (s *scene) office() *office {
 	mux.HandleFunc("POST /credential", o.credential)
 	mux.HandleFunc("POST /deferred", o.deferred)
 	mux.HandleFunc("POST /notification", o.notification)
-	o.Server = httptest.NewServer(mux)
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if other := o.instead[r.URL.Path]; other != nil {
+			other(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	s.t.Cleanup(o.Close)
 	return o
 }
@@ -324,7 +333,13 @@ func (o *office) issue(w http.ResponseWriter, req *oid4vci.CredentialRequest, e 
 		return
 	}
 	var copies []string
+	if o.extra {
+		bound.Keys = append(bound.Keys, bound.Keys[0])
+	}
 	for _, key := range bound.Keys {
+		if o.otherKey {
+			key = o.s.stranger().Public()
+		}
 		copies = append(copies, o.make(config, key))
 	}
 	o.copies += len(copies)
