@@ -143,7 +143,7 @@ func (w *World) Do(a *Actor, body tx.Body) error {
 
 // submit takes a transaction through everything that the ledger does with it.
 func (w *World) submit(p tx.Payload, body tx.Body, signers ...tx.SignerRef) error {
-	p.Expires = w.height + 100
+	p.Expires = w.expires()
 	raw, err := tx.Build(w.Rand, p, body, signers...)
 	if err != nil {
 		return err
@@ -152,7 +152,21 @@ func (w *World) submit(p tx.Payload, body tx.Body, signers ...tx.SignerRef) erro
 	if err != nil {
 		return err
 	}
-	return w.block(func(ctx state.Context, o *state.Overlay) error {
+	_, _, err = w.run(t)
+	return err
+}
+
+// expires is the last height that a transaction made now may be in.
+func (w *World) expires() hufu.Height {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.height + 100
+}
+
+// run takes a transaction into the next block, and says which that was.
+func (w *World) run(t *tx.Tx) (height hufu.Height, at time.Time, err error) {
+	err = w.block(func(ctx state.Context, o *state.Overlay) error {
+		height, at = ctx.Height, time.Unix(ctx.Time, 0).UTC()
 		admission, err := machine.Admit(ctx, o, t)
 		if err != nil {
 			return err
@@ -162,6 +176,7 @@ func (w *World) submit(p tx.Payload, body tx.Body, signers ...tx.SignerRef) erro
 		}
 		return machine.Execute(ctx, o, t, admission)
 	})
+	return height, at, err
 }
 
 // block runs f in the next block and keeps what it changed, also when it was refused.
