@@ -18,13 +18,14 @@ import (
 
 // benchReport is what `hufu bench` prints: the parts that were measured.
 type benchReport struct {
-	Cores  int                   `json:"cores"`
-	Go     string                `json:"go"`
-	Verify []bench.VerifyFigures `json:"verify,omitempty"`
-	Issue  []issuer.IssueFigures `json:"issue,omitempty"`
-	Ledger *bench.LedgerFigures  `json:"ledger,omitempty"`
-	Store  *bench.StoreFigures   `json:"store,omitempty"`
-	Peak   int64                 `json:"peak_memory_bytes"` // of this process
+	Cores    int                    `json:"cores"`
+	Go       string                 `json:"go"`
+	Verify   []bench.VerifyFigures  `json:"verify,omitempty"`
+	Issue    []issuer.IssueFigures  `json:"issue,omitempty"`
+	Ledger   *bench.LedgerFigures   `json:"ledger,omitempty"`
+	Store    *bench.StoreFigures    `json:"store,omitempty"`
+	Protocol *bench.ProtocolFigures `json:"protocol,omitempty"`
+	Peak     int64                  `json:"peak_memory_bytes"` // of this process
 }
 
 // Sizes that keep each measurement well below a minute on two cores.
@@ -47,10 +48,10 @@ const (
 func (a *app) benchCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure verifying, issuing and the ledger beside the bare work in them",
+		Short: "Measure verifying, issuing, the ledger and the protocols beside the bare work in them",
 		Long: `Measures what the network's work costs beside the bare work that it contains, both in one run and in
 turns: judging a presentation beside its two signatures, issuing beside signing and hashing, the ledger
-beside its engine with an application that does nothing. Ratios can be compared between machines, rates
+beside its engine with an application that does nothing, whole exchanges beside their signatures. Ratios can be compared between machines, rates
 cannot. Rates "per core" are per second of processor time.
 
 Without a subcommand it runs verify, issue and ledger, each as it is by default.`,
@@ -67,7 +68,7 @@ Without a subcommand it runs verify, issue and ledger, each as it is by default.
 				})
 		},
 	}
-	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd())
+	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd(), a.benchProtocolCmd())
 	return c
 }
 
@@ -291,6 +292,9 @@ func (r *benchReport) print(w io.Writer) {
 	}
 	if r.Store != nil {
 		printStore(w, r.Store)
+	}
+	if r.Protocol != nil {
+		printProtocol(w, r.Protocol)
 	}
 	fmt.Fprintf(w, "%d cores, %s, at most %d MiB of memory\n", r.Cores, r.Go, r.Peak>>20)
 }

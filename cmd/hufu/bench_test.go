@@ -59,10 +59,18 @@ func TestBenchStore(t *testing.T) {
 	}
 }
 
+func TestBenchProtocol(t *testing.T) {
+	r, text := runBenchCommand(t, "protocol", "--exchanges", "10", "--clients", "2", "--sessions", "5", "--open", "2", "--dir", t.TempDir())
+	if r.Protocol == nil || len(r.Protocol.Exchanges) != 4 || r.Protocol.Memory.Sessions != 5 || r.Protocol.Open.Told != 2 || !strings.Contains(text, "their processor time") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
 func TestBenchUsage(t *testing.T) {
 	for _, args := range []string{
 		"nothing", "verify extra", "verify --suite RSA", "verify --presentations 1", "issue --copies 0", "issue --batch -1",
 		"ledger --rounds 0", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --value-bytes 1",
+		"protocol --exchanges 1", "protocol --clients 0", "protocol --clients 5000", "protocol --open 30000", "protocol --sessions -1",
 	} {
 		var out, errOut bytes.Buffer
 		if status := run(append([]string{"bench"}, strings.Fields(args)...), strings.NewReader(""), &out, &errOut); status != exitUsage || errOut.Len() == 0 {
