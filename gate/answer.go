@@ -238,6 +238,7 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d de
 		if _, err := g.Store.Append(ctx, e); err != nil {
 			return nil, fmt.Errorf("gate: receipt: %w", err)
 		}
+		g.Decided(r.Decision, r.Rule)
 		return o, nil
 	}
 	c, err := g.conclusion(s, o, d)
@@ -247,6 +248,7 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d de
 	if _, err := g.Store.Conclude(ctx, s.State, e, c); err != nil {
 		return nil, fmt.Errorf("gate: receipt: %w", err)
 	}
+	g.Decided(r.Decision, r.Rule)
 	g.watches.notify(s.Page)
 	return o, nil
 }

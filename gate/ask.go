@@ -68,6 +68,7 @@ func (g *Gate) OpenSession(ctx context.Context, in SessionInput) (*SessionOutput
 	if err := g.Store.Open(ctx, s); err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
+	g.Opened()
 	return out, nil
 }
 

@@ -51,6 +51,10 @@ type Config struct {
 	// key is replaced by a random one, with which encrypted sessions end when the process does.
 	Seal [32]byte
 
+	// Opened and Decided, if not nil, are told of every request and every outcome, for counting.
+	Opened  func()
+	Decided func(decision hufu.Decision, rule hufu.Rule)
+
 	Now  func() time.Time
 	Rand io.Reader // nil is crypto/rand
 }
@@ -70,6 +74,12 @@ func New(c Config) (*Gate, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.Opened == nil {
+		c.Opened = func() {}
+	}
+	if c.Decided == nil {
+		c.Decided = func(hufu.Decision, hufu.Rule) {}
 	}
 	if c.Lifetime == 0 {
 		c.Lifetime = DefaultLifetime
@@ -117,6 +127,7 @@ func (g *Gate) Request(ctx context.Context, id hufu.ContractID) (string, error) 
 	if err := g.Store.Open(ctx, s); err != nil {
 		return "", fmt.Errorf("gate: %w", err)
 	}
+	g.Opened()
 	return token, nil
 }
 

@@ -61,6 +61,9 @@ func (s *Service) Credential(ctx context.Context, body []byte, encrypted bool, p
 	if err != nil {
 		return nil, err
 	}
+	if err := s.notTooOften(l.person); err != nil {
+		return nil, err
+	}
 	out, err := s.credential(ctx, l, body, encrypted)
 	return out, s.settle(ctx, l, err)
 }
@@ -100,6 +103,17 @@ func (s *Service) credential(ctx context.Context, l *leave, body []byte, encrypt
 		return nil, err
 	}
 	return &Answer{out, req.Encryption}, nil
+}
+
+// notTooOften counts a request for a person, in this process: it holds off a wallet that has gone wild.
+func (s *Service) notTooOften(person PersonRef) error {
+	if s.exchange.often == nil {
+		return nil
+	}
+	if _, ok := s.exchange.often.Allow(string(person[:])); !ok {
+		return hufu.Refuse(RuleTooOften, "too many requests for this person; wait a minute")
+	}
+	return nil
 }
 
 // allowed is the configuration that a request names, if the token is for it.

@@ -16,6 +16,7 @@ import (
 	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/limit"
 	"github.com/hufu-id/hufu/protocol/jwe"
 	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
@@ -40,6 +41,8 @@ type Exchange struct {
 
 	EncryptRequests  bool // demanded; possible always
 	EncryptResponses bool // demanded; possible always
+
+	PersonRate limit.Rate // optional, requests for credentials of one person; the zero value is no limit
 
 	Batch       int           // copies in one request: [DefaultBatch] if 0, at most oid4vci.MaxProofs
 	RefreshLife time.Duration // how long a wallet may come back: [DefaultRefreshLife] if 0, never if negative
@@ -85,6 +88,7 @@ const (
 	RuleVisit       hufu.Rule = "issuer.visit"         // no such authorization request, or it is over or another browser's
 	RuleSignIn      hufu.Rule = "issuer.sign-in"       // wrong resident number or passcode, or too many tries
 	RulePasscode    hufu.Rule = "issuer.weak-passcode" // too short to be one
+	RuleTooOften    hufu.Rule = "issuer.too-often"     // too many requests for one person: wait
 	RuleCertificate hufu.Rule = "issuer.certificate"   // the certificate is past its time
 )
 
@@ -100,6 +104,7 @@ type exchange struct {
 
 	offered offering // what is on the ledger to be issued
 	hashing chan struct{}
+	often   *limit.Limiter // of people, or nil
 
 	sweepMu sync.Mutex
 	swept   time.Time
@@ -132,6 +137,9 @@ func (s *Service) newExchange(e *Exchange, chain [][]byte) (*exchange, error) {
 	}
 	if x.Batch == 0 {
 		x.Batch = DefaultBatch
+	}
+	if x.PersonRate != (limit.Rate{}) {
+		x.often = limit.New(x.PersonRate, s.cfg.Now)
 	}
 	if x.RefreshLife == 0 {
 		x.RefreshLife = DefaultRefreshLife

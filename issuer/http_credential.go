@@ -94,6 +94,9 @@ func (s *Service) refuseWallet(w http.ResponseWriter, r *http.Request, err error
 	case rule == oauth.RuleNotAllowed:
 		s.challenge(w, r, err)
 		writeJSON(w, http.StatusForbidden, oauth.NewErrorResponse(err))
+	case rule == RuleTooOften:
+		w.Header().Set("Retry-After", "60")
+		writeJSON(w, http.StatusTooManyRequests, oauth.ErrorResponse{Error: "temporarily_unavailable", Description: "too many requests for this person"})
 	case strings.HasPrefix(string(rule), "oid4vci."):
 		writeJSON(w, http.StatusBadRequest, oid4vci.NewErrorResponse(err))
 	default:

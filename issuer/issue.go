@@ -98,6 +98,7 @@ func (s *Service) issue(ctx context.Context, i *issuance) ([]Issued, error) {
 			return nil, err
 		}
 		issued[n] = Issued{Type: batches[n].vct, Copies: copies}
+		s.cfg.Issued(batches[n].vct, len(copies))
 	}
 	return issued, nil
 }

@@ -81,6 +81,8 @@ type Config struct {
 	// credentials are issued under the certificate, too.
 	Chain [][]byte
 	Log   *slog.Logger // optional: what went wrong, without personal data
+	// Issued, if not nil, is told of the copies that were issued, by credential type, for counting.
+	Issued func(vct string, copies int)
 }
 
 // Defaults of [Config].
@@ -144,6 +146,9 @@ func (c *Config) complete() error {
 		return errors.New("issuer: no store or no master key")
 	case c.Zone == nil:
 		return errors.New("issuer: no time zone")
+	}
+	if c.Issued == nil {
+		c.Issued = func(string, int) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -249,15 +249,15 @@ func (a *app) openGate(ctx context.Context, l *session, name, responseURI string
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := newGate(ctx, l, st, name, responseURI)
+	g, err := newGate(ctx, l, st, name, responseURI, func(*gate.Config) {})
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return g, st.Close, nil
 }
 
-// newGate makes the gate of one of the home's identities.
-func newGate(ctx context.Context, l *session, st gate.Store, name, responseURI string) (*gate.Gate, error) {
+// newGate makes the gate of one of the home's identities. more adds to its configuration.
+func newGate(ctx context.Context, l *session, st gate.Store, name, responseURI string, more func(*gate.Config)) (*gate.Gate, error) {
 	d, err := l.home.Identity(name)
 	if err != nil {
 		return nil, err
@@ -274,9 +274,11 @@ func newGate(ctx context.Context, l *session, st gate.Store, name, responseURI s
 	if err != nil {
 		return nil, err
 	}
-	return gate.New(gate.Config{
+	c := gate.Config{
 		DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l.Client, Store: st, ResponseURI: responseURI, Certificate: certificate, Seal: seal,
-	})
+	}
+	more(&c)
+	return gate.New(c)
 }
 
 // gateURL is where wallets post their answers to the gate of that name, on the origin of "hufu up".

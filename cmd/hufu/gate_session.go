@@ -94,7 +94,7 @@ func (a *app) addGates(ctx context.Context, l *session, g *origin, p *served) er
 	p.closers = append(p.closers, st.Close)
 	doors, services := gates{}, map[string]server.ServiceDoor{}
 	for _, name := range names {
-		door, err := newGate(ctx, l, st, name, gateURL(g.url, name))
+		door, err := newGate(ctx, l, st, name, gateURL(g.url, name), g.roles.ofGate(name))
 		if errors.Is(err, errNoRole) {
 			continue // its key is not on the ledger yet, or no longer
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/limit"
 	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 )
@@ -38,6 +39,7 @@ type issuerOptions struct {
 	providers               []string
 	batch                   int
 	country                 string
+	personRate              float64
 }
 
 func (o *issuerOptions) add(c *cobra.Command) {
@@ -48,14 +50,19 @@ func (o *issuerOptions) add(c *cobra.Command) {
 	f.StringArrayVar(&o.providers, "wallet-provider", nil, "issuer: identifier (DID) whose attestations of wallets and keys are believed; repeat for several")
 	f.BoolVar(&o.demandWallet, "demand-wallet-attestation", false, "issuer: serve attested wallets only")
 	f.BoolVar(&o.demandKey, "demand-key-attestation", false, "issuer: issue to attested keys only")
+	f.Float64Var(&o.personRate, "person-rate", 1, "issuer: requests a second for credentials of one person in the long run, sixty times as many at once")
 	f.StringVar(&o.country, "country", "CN", "issuer: its country (ISO 3166-1 alpha-2), in certificates")
 }
 
 // exchange is how wallets get credentials at the issuer's URL.
 func (o *issuerOptions) exchange(url, name string) (*issuer.Exchange, error) {
+	if o.personRate <= 0 {
+		return nil, usagef("--person-rate is a number above 0")
+	}
 	x := &issuer.Exchange{
 		URL: url, Name: map[string]string{"en": name}, Bearer: o.bearer, Batch: o.batch,
 		EncryptRequests: o.encrypt, EncryptResponses: o.encrypt, WalletAttestation: o.demandWallet,
+		PersonRate: limit.Rate{PerSecond: o.personRate, Burst: max(1, int(60*o.personRate))},
 	}
 	if o.demandKey {
 		x.KeyAttestation = &oid4vci.KeyRequirement{}
@@ -77,6 +84,7 @@ func (a *app) addIssuer(ctx context.Context, l *session, g *origin, p *served, n
 		return err
 	}
 	s, err := a.openIssuer(ctx, l, name, g.url, func(c *issuer.Config, key roleKey) (err error) {
+		g.roles.ofIssuer(c)
 		c.Exchange, c.Log = x, g.options.Log
 		c.Chain, err = issuerChain(ctx, l, name, c.DID, key, o.country)
 		return err

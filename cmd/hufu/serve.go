@@ -20,6 +20,7 @@ import (
 	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/limit"
 )
 
 // databaseEnv names the variable with the DSN of the database, which may hold a password.
@@ -97,15 +98,17 @@ type origin struct {
 	trustFile  string // of a development certificate
 	options    server.Options
 	registry   *prometheus.Registry
+	roles      *roleMetrics
 	stopTraces func(context.Context) error
 }
 
 // openOrigin opens the HTTP interface that o describes, for a home in dir.
 func (a *app) openOrigin(ctx context.Context, dir string, o *originOptions) (g *origin, err error) {
 	g = &origin{registry: prometheus.NewRegistry()}
+	g.roles = newRoleMetrics(g.registry)
 	g.options = server.Options{
 		Log: a.serverLog(o.log), Metrics: g.registry, BehindProxy: o.behindProxy,
-		Rate: server.Rate{PerSecond: o.rate, Burst: max(1, int(4*o.rate))},
+		Rate: limit.Rate{PerSecond: o.rate, Burst: max(1, int(4*o.rate))},
 	}
 	switch {
 	case o.certificate != "":

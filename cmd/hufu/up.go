@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
@@ -18,7 +16,6 @@ import (
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/keys/keystore"
-	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 )
 
@@ -170,26 +167,4 @@ func serveUntil(ctx context.Context, n *node.Node, serve func(context.Context) e
 		}
 	}()
 	return errors.Join(serve(ctx), n.Err())
-}
-
-// ledgerMetrics are what /metrics says of the process, and of the ledger as the node shows it.
-func ledgerMetrics(c *client.Client) []prometheus.Collector {
-	head := func(value func(hufu.AsOf) float64) func() float64 {
-		return func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			h, err := c.Head(ctx)
-			if err != nil {
-				return -1
-			}
-			return value(h)
-		}
-	}
-	return []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_height", Help: "Height of the newest verified state; -1 when there is none."},
-			head(func(h hufu.AsOf) float64 { return float64(h.Height) })),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_staleness_seconds", Help: "Age of the newest verified state; -1 when there is none."},
-			head(func(h hufu.AsOf) float64 { return time.Since(h.Time).Seconds() })),
-	}
 }

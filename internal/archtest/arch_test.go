@@ -44,6 +44,7 @@ var rooms = []room{
 	{"ledger/state/", 3, consensus},
 	{"keys/keystore", 4, effects},
 	{"database/", 4, effects},
+	{"limit", 4, effects},
 	{"ledger/store/", 4, effects},
 	{"ledger/node/", 5, effects},
 	{"ledger/client/", 5, effects},

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/limit"
 )
 
 // start serves h with options until the test ends and returns its URL.
@@ -118,7 +119,7 @@ const personal = "Zhang-San-99000119900307987X"
 
 func TestRateOfAnAddress(t *testing.T) {
 	url := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-		server.Options{Rate: server.Rate{PerSecond: 0.001, Burst: 2}, BehindProxy: true})
+		server.Options{Rate: limit.Rate{PerSecond: 0.001, Burst: 2}, BehindProxy: true})
 	for _, step := range []struct {
 		forwarded string
 		want      int
@@ -151,7 +152,7 @@ func TestRateOfAnAddress(t *testing.T) {
 		}
 	}
 	// Without a proxy its header means nothing.
-	url = start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), server.Options{Rate: server.Rate{PerSecond: 0.001, Burst: 1}})
+	url = start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), server.Options{Rate: limit.Rate{PerSecond: 0.001, Burst: 1}})
 	for range 3 {
 		if res, _ := do(t, request(t, http.MethodGet, url, "X-Forwarded-For", "198.51.100.7")); res.StatusCode != 200 {
 			t.Errorf("a forged header counted: %d", res.StatusCode)
@@ -169,47 +170,6 @@ func TestMetricsAreForThisMachine(t *testing.T) {
 		if res, _ := do(t, request(t, http.MethodGet, url+"/metrics", header, "198.51.100.7")); res.StatusCode != 404 {
 			t.Errorf("from elsewhere: %d", res.StatusCode)
 		}
-	}
-}
-
-func TestLimiter(t *testing.T) {
-	now := time.Unix(1_790_000_000, 0)
-	l := server.NewLimiter(server.Rate{PerSecond: 2, Burst: 3}, func() time.Time { return now })
-	take := func(n int) (got int) {
-		for range n {
-			if _, ok := l.Allow("a"); ok {
-				got++
-			}
-		}
-		return got
-	}
-	if got := take(5); got != 3 {
-		t.Errorf("a burst of %d", got)
-	}
-	if wait, ok := l.Allow("a"); ok || wait != 500*time.Millisecond {
-		t.Errorf("wait %s, %t", wait, ok)
-	}
-	now = now.Add(time.Second)
-	if got := take(5); got != 2 {
-		t.Errorf("%d in a second", got)
-	}
-	now = now.Add(time.Hour)
-	if got := take(9); got != 3 {
-		t.Errorf("%d after an hour", got)
-	}
-	now = now.Add(-time.Hour) // a clock set back gives nothing and takes nothing
-	if got := take(2); got != 0 {
-		t.Errorf("%d from a clock set back", got)
-	}
-	// Callers without number use bounded memory, and one of them being remembered is no matter of luck.
-	if _, ok := l.Allow("b"); !ok {
-		t.Error("another caller waits for the first")
-	}
-	for i := range 200_000 {
-		l.Allow(fmt.Sprint(i))
-	}
-	if got := take(3); got != 3 {
-		t.Errorf("the first caller, forgotten, gets %d", got)
 	}
 }
 

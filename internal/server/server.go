@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/hufu-id/hufu/ledger/node/shutdown"
+	"github.com/hufu-id/hufu/limit"
 )
 
 // Limits of every connection. A wallet on a slow phone sends 64 KiB within the read timeout at
@@ -30,7 +31,7 @@ const (
 
 // DefaultRate is for people with a phone: a whole issuance is a dozen requests, and several people can share
 // an address.
-var DefaultRate = Rate{PerSecond: 50, Burst: 200}
+var DefaultRate = limit.Rate{PerSecond: 50, Burst: 200}
 
 // ErrNotLoopback refuses to serve plain HTTP where others could listen in.
 var ErrNotLoopback = errors.New("server: plain HTTP is served on loopback addresses only")
@@ -68,8 +69,8 @@ type Options struct {
 	Log         *slog.Logger
 	Tracer      trace.Tracer
 	Metrics     prometheus.Registerer
-	Rate        Rate // of one address; the zero value is [DefaultRate]
-	BehindProxy bool // a proxy on this machine says in X-Forwarded-For whom it speaks for
+	Rate        limit.Rate // of one address; the zero value is [DefaultRate]
+	BehindProxy bool       // a proxy on this machine says in X-Forwarded-For whom it speaks for
 }
 
 func (o *Options) complete() {
@@ -82,7 +83,7 @@ func (o *Options) complete() {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	if o.Rate == (Rate{}) {
+	if o.Rate == (limit.Rate{}) {
 		o.Rate = DefaultRate
 	}
 }
@@ -127,7 +128,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, o Options) error
 // guard puts what every endpoint has in front of h: an id and a record of the request, the policy of its
 // path, and the limits of rate, size and time.
 func guard(streams context.Context, h http.Handler, o *Options) http.Handler {
-	limiter := NewLimiter(o.Rate, time.Now)
+	limiter := limit.New(o.Rate, time.Now)
 	all := newPolicies(endpoints)
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer recovered(o.Log, w)
