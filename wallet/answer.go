@@ -128,6 +128,9 @@ func (w *Wallet) present(v client.View, token string, now time.Time, l *logged) 
 
 // use makes the response and uses up the copies in it.
 func (w *Wallet) use(q *Inquiry, now time.Time) (*oid4vp.Response, []Stock, error) {
+	if end := q.request.ExpiresAt; !end.IsZero() && !now.Before(end) {
+		return nil, nil, hufu.Refuse(oid4vp.RuleExpired, "the request expired before the person agreed")
+	}
 	for i := range q.picks {
 		p := &q.picks[i]
 		if p.copy >= len(w.held.Copies) || !w.held.usable(p.copy, q.who, now) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/contract/dcql"
@@ -238,6 +239,20 @@ func TestConsent(t *testing.T) {
 	}
 	must[*wallet.Outcome](t)(w.Agree(context.Background(), s, q))
 	d.shown()
+}
+
+// Nothing is used up for a request that expired while the person was thinking.
+func TestAgreedTooLate(t *testing.T) {
+	s := newScene(t)
+	d := s.desk(func(d *desk) { d.s.t = t })
+	w := s.holder()
+	q := must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))
+	check(t, s.Pass(2*time.Minute))
+	_, err := w.Agree(context.Background(), s, q)
+	wantRule(t, err, oid4vp.RuleExpired)
+	if w.List()[0].Left != 5 || d.got != nil || w.Log()[1].Refused != oid4vp.RuleExpired {
+		t.Errorf("%+v, log %+v", w.List(), w.Log())
+	}
 }
 
 func TestDecline(t *testing.T) {

@@ -143,9 +143,9 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 		fmt.Fprintf(to, "Goes to:   %s\n", q.ReplyTo)
 	}
 	if c := q.Contract; c != nil {
-		fmt.Fprintf(to, "Contract:  %s, version %d: %s\n", c.ID(), c.Version, contract.In(c.Title, "en"))
-		fmt.Fprintf(to, "For what:  %s\n", contract.In(c.Purpose, "en"))
-		fmt.Fprintf(to, "Kept:      %s\n", contract.In(c.Retention, "en"))
+		fmt.Fprintf(to, "Contract:  %s, version %d: %s\n", c.ID(), c.Version, contract.In(c.Title, language()))
+		fmt.Fprintf(to, "For what:  %s\n", contract.In(c.Purpose, language()))
+		fmt.Fprintf(to, "Kept:      %s\n", contract.In(c.Retention, language()))
 	}
 	for _, s := range q.Show {
 		fmt.Fprintf(to, "Shown:     %s from %s (%s)\n", s.Type, s.Issuer, s.Format)
@@ -163,6 +163,24 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 	for _, statement := range q.Consent {
 		fmt.Fprintf(to, "You agree: %q\n", statement)
 	}
+}
+
+// language is that of the person's settings, as far as contracts have texts in it.
+func language() string {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		value := os.Getenv(name)
+		switch {
+		case value == "":
+			continue
+		case strings.HasPrefix(value, "zh_TW"), strings.HasPrefix(value, "zh_HK"):
+			return "zh-Hant"
+		case strings.HasPrefix(value, "zh"):
+			return "zh-Hans"
+		}
+		tag, _, _ := strings.Cut(value, "_")
+		return tag
+	}
+	return "en"
 }
 
 // outcomeAccount is what came of an answer. What was shown is named, not repeated.
