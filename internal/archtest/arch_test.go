@@ -34,6 +34,7 @@ var rooms = []room{
 	{"", 0, consensus},
 	{"encoding", 1, pure},
 	{"keys", 1, pure},
+	{"tlog", 1, consensus},
 	{"credential/jws", 1, pure},
 	{"credential/cose", 1, pure},
 	{"credential/x5c", 1, pure},
@@ -63,6 +64,7 @@ var rooms = []room{
 // sameRow says what a package may import from its own row.
 var sameRow = map[string][]string{
 	"credential/jws":  {"encoding", "keys"},
+	"tlog":            {"keys"},
 	"credential/cose": {"encoding", "keys"},
 	"credential/x5c":  {"encoding", "keys"},
 }

@@ -1,7 +1,7 @@
 // Package state is the ledger's state as values: a map of keys to records, the changes a
 // transaction makes to it, and the block a change happens in.
 //
-// The rules live in the modules below this package (did, gov, trust, status, contracts), each a set
+// The rules live in the modules below this package (did, gov, trust, status, contracts, anchors), each a set
 // of pure functions from (state, transaction, block) to changes or a refusal; package machine
 // puts them in order. A module sees the state through [Reader] and writes to an [Overlay], so the
 // same code runs in a validator, in an auditor's replay and, reading only, over proven records in a

@@ -94,6 +94,7 @@ func bodies(t testing.TB) []tx.Body {
 		),
 		&tx.GovVote{Proposal: hufu.Digest{1}, Approve: true},
 		credentialType(), accredit(), withdraw(), open(), set(), publish(), &tx.ContractRetire{Name: "reading-room"},
+		anchor(t), forkReport(t),
 	}
 }
 

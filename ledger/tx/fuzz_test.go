@@ -11,6 +11,7 @@ import (
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/tlog"
 )
 
 // again writes what parsed says once more, without using what it was read from.
@@ -83,6 +84,11 @@ func drawBody(t *rapid.T, tb testing.TB) tx.Body {
 		b.List = rapid.Uint64().Draw(t, "list")
 	case *tx.ContractPublish:
 		b.Text = rapid.String().Draw(t, "text")
+	case *tx.AnchorCommit:
+		b.Checkpoint = checkpoint(tb, "receipts", rapid.Uint64Range(1, tlog.MaxSize).Draw(t, "size"), hufu.Digest{3})
+		b.Proof = b.Proof[:rapid.IntRange(0, 2).Draw(t, "proof")]
+	case *tx.AnchorReport:
+		b.Path = b.Path[:rapid.IntRange(1, 2).Draw(t, "path")]
 	}
 	return b
 }

@@ -21,6 +21,8 @@ const (
 	KindStatusSet       Kind = "status.set"       // [StatusSet]
 	KindContractPublish Kind = "contract.publish" // [ContractPublish]
 	KindContractRetire  Kind = "contract.retire"  // [ContractRetire]
+	KindAnchorCommit    Kind = "anchor.commit"    // [AnchorCommit]
+	KindAnchorReport    Kind = "anchor.report"    // [AnchorReport]
 )
 
 // Kinds lists all kinds in a fixed order.
@@ -29,7 +31,7 @@ func Kinds() []Kind {
 		KindDIDCreate, KindDIDRotate, KindDIDUpdate, KindDIDDeactivate,
 		KindDIDRecover, KindDIDVeto, KindDIDFinish, KindGovPropose, KindGovVote,
 		KindTrustType, KindTrustAccredit, KindTrustWithdraw, KindStatusOpen, KindStatusSet,
-		KindContractPublish, KindContractRetire,
+		KindContractPublish, KindContractRetire, KindAnchorCommit, KindAnchorReport,
 	}
 }
 
@@ -76,6 +78,10 @@ func NewBody(k Kind) Body {
 		return new(ContractPublish)
 	case KindContractRetire:
 		return new(ContractRetire)
+	case KindAnchorCommit:
+		return new(AnchorCommit)
+	case KindAnchorReport:
+		return new(AnchorReport)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ const (
 const MaxLifetime hufu.Height = 100_000
 
 // What a transaction costs, in units of quota: its bytes, which are stored for ever, and the time of
-// checking each signature, as worth as many bytes as take that time. Publishing a contract parses it
+// checking each signature, also those within it, as worth as many bytes as take that time. Publishing a contract parses it
 // and checks it against the types it reads.
 const (
 	SignatureCost  = 200
@@ -41,11 +41,16 @@ type Admission struct {
 
 // Cost is how many units of quota a transaction uses.
 func Cost(t *tx.Tx) uint64 {
-	bytes := uint64(len(t.Raw()))
-	if t.Payload.Kind == tx.KindContractPublish {
+	bytes, signatures := uint64(len(t.Raw())), uint64(len(t.Signatures))
+	switch t.Payload.Kind {
+	case tx.KindContractPublish:
 		bytes *= ContractWeight
+	case tx.KindAnchorCommit:
+		signatures++ // the checkpoint's
+	case tx.KindAnchorReport:
+		signatures += 2 // those of both checkpoints
 	}
-	return bytes + SignatureCost*uint64(len(t.Signatures))
+	return bytes + SignatureCost*signatures
 }
 
 // Admit decides whether t may be in the block of ctx, on the state r before it. The signatures

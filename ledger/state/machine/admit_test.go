@@ -223,6 +223,14 @@ func TestContractsCostMore(t *testing.T) {
 	}
 }
 
+func TestSignaturesWithinCost(t *testing.T) {
+	c := start(t, 1)
+	b := c.actor(0).tx(foreignCheckpoint(t))
+	if machine.Cost(b) != uint64(len(b.Raw()))+2*machine.SignatureCost {
+		t.Error(machine.Cost(b))
+	}
+}
+
 func TestCheckSignatures(t *testing.T) {
 	c := start(t, 1)
 	for turn := range keys.Suites() {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/anchors"
 	"github.com/hufu-id/hufu/ledger/state/contracts"
 	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/state/gov"
@@ -58,6 +59,8 @@ func apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 		return status.Apply(ctx, o, t)
 	case "contract":
 		return contracts.Apply(ctx, o, t)
+	case "anchor":
+		return anchors.Apply(ctx, o, t)
 	}
 	return hufu.Refuse(tx.RuleKind, "a kind that this network's rules do not have")
 }

@@ -2,6 +2,7 @@ package machine_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/state/trust"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/tlog"
 )
 
 var errUnreadable = errors.New("unreadable")
@@ -98,11 +100,22 @@ func TestDispatch(t *testing.T) {
 		{&tx.TrustAccredit{Subject: grant.Subject, Grant: tx.Grant{Types: []string{"none"}, NotAfter: 1}}, "trust."},
 		{&tx.TrustWithdraw{Subject: grant.Subject, Type: "none"}, "trust."},
 		{&tx.ContractRetire{Name: "none"}, "contracts."},
+		{foreignCheckpoint(t), "anchors."},
 	} {
 		if err := c.run(a.tx(x.body)); !strings.HasPrefix(string(hufu.RuleOf(err)), x.room) {
 			t.Errorf("%s: %v", x.body.Kind(), err)
 		}
 	}
+}
+
+// foreignCheckpoint is of a log on another network.
+func foreignCheckpoint(t *testing.T) *tx.AnchorCommit {
+	signer := secret(t, 1, 0)
+	note, err := tlog.Sign(rand.Reader, signer, tlog.Checkpoint{Origin: tlog.Origin(hufu.ID{1}.DID("other"), "log"), Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tx.AnchorCommit{Checkpoint: note}
 }
 
 // Validators follow the members' decisions.
