@@ -30,6 +30,10 @@ type DB struct {
 	ended   chan struct{} // closed when run has ended
 	once    sync.Once
 
+	// Of SQLite, whose driver keeps no statements:
+	made  map[string]*sql.Stmt // for changes; of run alone
+	asked statements           // for readers
+
 	// Of PostgreSQL:
 	config *pgx.ConnConfig
 	schema string
@@ -125,8 +129,9 @@ func (d *DB) transact(group []change, results []result) error {
 	if err != nil {
 		return err
 	}
+	t := &Tx{tx: tx, dialect: d.dialect, made: d.made, stmts: map[string]*sql.Stmt{}}
+	defer d.keep(t)
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	t := &Tx{tx: tx, dialect: d.dialect, stmts: map[string]*sql.Stmt{}}
 	if d.dialect == postgres {
 		// One change after another, whichever process makes it, as SQLite has it by itself.
 		if _, err := tx.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", d.lock)); err != nil {
@@ -171,11 +176,17 @@ func (t *Tx) attempt(c *change) (r result) {
 
 // QueryContext reads what was committed. The caller closes the rows before it makes a change.
 func (d *DB) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s := d.statement(ctx, query); s != nil { //nolint:sqlclosecheck // kept
+		return s.QueryContext(ctx, args...)
+	}
 	return d.reads.QueryContext(ctx, d.dialect.rebind(query), args...)
 }
 
 // QueryRowContext reads at most one row of what was committed.
 func (d *DB) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if s := d.statement(ctx, query); s != nil { //nolint:sqlclosecheck // kept
+		return s.QueryRowContext(ctx, args...)
+	}
 	return d.reads.QueryRowContext(ctx, d.dialect.rebind(query), args...)
 }
 

@@ -32,7 +32,8 @@ type Schema struct {
 	Migrations fs.FS
 }
 
-// Limits of one process's connections to PostgreSQL, which by default allows a hundred in all.
+// maxReaders bounds one process's connections to PostgreSQL, which by default allows a hundred in all, and
+// those to SQLite that are kept while nobody reads.
 const maxReaders = 8
 
 // IsPostgres reports whether dsn names a PostgreSQL database; everything else is the path of a file.
@@ -84,6 +85,7 @@ func (d *DB) openSQLite(path string) (err error) {
 	if d.reads, err = sql.Open("sqlite", file+"&_pragma=query_only(ON)"); err != nil {
 		return err
 	}
+	d.reads.SetMaxIdleConns(maxReaders)
 	return nil
 }
 

@@ -13,7 +13,8 @@ import (
 type Tx struct {
 	tx      *sql.Tx
 	dialect dialect
-	stmts   map[string]*sql.Stmt // on SQLite, whose driver keeps none; they end with the transaction
+	made    map[string]*sql.Stmt // statements of earlier changes, see [DB.keep]
+	stmts   map[string]*sql.Stmt // on SQLite; they end with the transaction
 }
 
 // ExecContext runs a statement.
@@ -56,6 +57,11 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 
 func (t *Tx) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := t.stmts[query]; ok {
+		return s, nil
+	}
+	if s, ok := t.made[query]; ok {
+		s = t.tx.StmtContext(ctx, s)
+		t.stmts[query] = s
 		return s, nil
 	}
 	s, err := t.tx.PrepareContext(ctx, query)

@@ -45,7 +45,7 @@ func (s *story) issueCredentials(ctx context.Context) error {
 
 // atOnce is how many people come at the same time: enough that the servers' databases have several changes
 // to make durable in one go.
-func atOnce() int { return 8 * runtime.GOMAXPROCS(0) }
+func atOnce() int { return 16 * runtime.GOMAXPROCS(0) }
 
 // everybody runs f for each person, several at a time. The label says what is done when f is.
 func (s *story) everybody(ctx context.Context, label string, f func(ctx context.Context, i int) error) error {
