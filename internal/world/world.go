@@ -150,12 +150,12 @@ func (w *World) submit(p tx.Payload, body tx.Body, signers ...tx.SignerRef) erro
 	if err != nil {
 		return err
 	}
-	return w.run(raw)
+	return w.take(raw)
 }
 
 // Submit and Read make a world the ledger of a home. A transaction gets a block of its own.
 func (w *World) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
-	if err := w.run(raw); err != nil {
+	if err := w.take(raw); err != nil {
 		return client.Receipt{}, err
 	}
 	v, err := w.View()
@@ -174,7 +174,7 @@ func (w *World) Read(_ context.Context, f func(client.View) error) error {
 	return f(v)
 }
 
-func (w *World) run(raw []byte) error {
+func (w *World) take(raw []byte) error {
 	t, err := tx.Parse(raw, Network)
 	if err != nil {
 		return err
