@@ -15,7 +15,7 @@ import (
 // authority that is a key of the gate's DID.
 type Certificate struct {
 	Signer keys.Signer
-	Chain  [][]byte // DER, the signer's first; the authority's may follow
+	Chain  [][]byte // DER, the signer's first; authorities between it and the one that wallets trust may follow
 }
 
 // certificateLife is how long a certificate of [Certify] holds. It is made anew when a gate starts.
@@ -39,7 +39,8 @@ func Certify(rand io.Reader, did hufu.DID, authority keys.Signer, name string, d
 	if err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
-	return &Certificate{Signer: signer, Chain: [][]byte{leaf, ca}}, nil
+	// Without the authority's: who trusts it has it, and HAIP 1.0 §5 keeps trust anchors out of x5c.
+	return &Certificate{Signer: signer, Chain: [][]byte{leaf}}, nil
 }
 
 func (c *Certificate) leaf() (x5c.Certified, error) {

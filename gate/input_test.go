@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -79,6 +80,11 @@ func TestCertificateOfAnother(t *testing.T) {
 	other := must[*world.Actor](t)(s.Actor(keys.P256))
 	theirs := must[*gate.Certificate](t)(gate.Certify(s.Rand, other.DID, other.Signer, "Other", nil, s.Now()))
 	mine := must[*gate.Certificate](t)(gate.Certify(s.Rand, s.owner.DID, s.owner.Signer, "Mine", nil, s.Now()))
+	for _, der := range mine.Chain { // the authority, which wallets trust or not, stays out of x5c (HAIP 1.0)
+		if cert := must[*x509.Certificate](t)(x509.ParseCertificate(der)); cert.IsCA || cert.CheckSignatureFrom(cert) == nil {
+			t.Errorf("the chain has %s", cert.Subject)
+		}
+	}
 	config := s.gate.Config
 	for name, c := range map[string]*gate.Certificate{
 		"another gate's": theirs, "another signer's": {Signer: theirs.Signer, Chain: mine.Chain}, "no signer": {Chain: mine.Chain}, "no chain": {Signer: mine.Signer},

@@ -145,6 +145,10 @@ func cached(w http.ResponseWriter, r *http.Request, mediaType string, body []byt
 
 func (s *Service) serveList(w http.ResponseWriter, r *http.Request) {
 	forAnybody(w)
+	if r.URL.Query().Has("time") { // of lists of the past there are none (Token Status List §8.4)
+		http.Error(w, "status lists are served as of now alone", http.StatusNotImplemented)
+		return
+	}
 	text := r.PathValue("list")
 	list, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || strconv.FormatUint(list, 10) != text || hufu.DID(r.PathValue("did")) != s.cfg.DID {

@@ -184,6 +184,9 @@ func TestStatusListOverHTTP(t *testing.T) {
 	if s.get(path, "").Body.String() == held {
 		t.Error("the same token after its time")
 	}
+	if w := s.get(path+"?time=1686925000", ""); w.Code != http.StatusNotImplemented {
+		t.Error("a list of the past: ", w.Code)
+	}
 	for _, bad := range []string{"/statuslists/did:hufu:demo:zOther/0", status.URI("", s.cfg.DID, 7), status.URI("", s.cfg.DID, 0) + "0x", "/statuslists/" + string(s.cfg.DID) + "/00", "/statuslists/" + string(s.cfg.DID) + "/-1", "/statuslists/"} {
 		if w := s.get(bad, ""); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d", bad, w.Code)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -15,6 +16,7 @@ import (
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
 	"github.com/hufu-id/hufu/protocol/receipt"
 )
@@ -268,11 +270,21 @@ func (w *Wallet) post(ctx context.Context, address string, form url.Values) (*re
 		return nil, hufu.Refuse(RuleRemote, "the verifier did not take the answer: status %d, error %s", a.status, printable(said.Error))
 	}
 	if said.RedirectURI != "" {
-		if u, err := url.Parse(said.RedirectURI); err != nil || u.Scheme == "" {
-			return nil, hufu.Refuse(RuleRemote, "the verifier sends the person to an address that is none")
+		if err := checkOnward(said.RedirectURI); err != nil {
+			return nil, err
 		}
 	}
 	return said, nil
+}
+
+// checkOnward takes addresses of pages and of apps that a person can be sent to: none that a browser runs,
+// or reads from the disk. They may have a fragment (§8.2).
+func checkOnward(address string) error {
+	page, fragment, _ := strings.Cut(address, "#")
+	if oauth.CheckRedirect(page) != nil || strings.ContainsFunc(fragment, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return hufu.Refuse(RuleRemote, "the verifier sends the person to an address that is no page's and no app's")
+	}
+	return nil
 }
 
 // printable keeps a stranger's error code short and plain.

@@ -299,10 +299,14 @@ func TestVerifierFails(t *testing.T) {
 	if w.List()[0].Left != 4 || len(w.Log()[1].Shown) != 1 {
 		t.Errorf("%+v, log %+v", w.List(), w.Log())
 	}
-	d = s.desk(func(d *desk) { d.s.t, d.redirect = t, "://" })
-	q = must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))
-	_, err = w.Agree(context.Background(), s, q)
-	wantRule(t, err, wallet.RuleRemote)
+	for _, address := range []string{"://", "back", "javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "file:///etc/passwd", "http://back.example/", "https://back.example/\u202ex", "https://back.example/#a\nb"} {
+		d := s.desk(func(d *desk) { d.s.t, d.redirect = t, address })
+		w := s.holder()
+		q := must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))
+		if _, err := w.Agree(context.Background(), s, q); hufu.RuleOf(err) != wallet.RuleRemote {
+			t.Errorf("sent on to %q: %v", address, err)
+		}
+	}
 	d = s.desk(func(d *desk) { d.s.t = t })
 	link := d.link(true)
 	q = must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, link))

@@ -132,12 +132,7 @@ func displayName(display []oid4vci.Display) string {
 	if utf8.RuneCountInString(name) > most {
 		name = string([]rune(name)[:most]) + "…"
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, name)
+	return Plain(name)
 }
 
 // issuerMetadata gets an issuer's metadata (§12.2), signed if it has them signed by somebody on the ledger.

@@ -98,9 +98,9 @@ func (a *app) acceptOffer(ctx context.Context, w *wallet.Wallet, l *client.Clien
 	if inv.DID != "" {
 		who = "on the ledger: " + string(inv.DID)
 	}
-	fmt.Fprintf(a.err, "%s (%s) offers; %s\n", orUnnamed(inv.Name), inv.Issuer, who)
+	fmt.Fprintf(a.err, "%s (%s) offers; %s\n", orUnnamed(inv.Name), wallet.Plain(inv.Issuer), who)
 	for _, c := range inv.Credentials {
-		fmt.Fprintf(a.err, "  %s (%s)\n", c.Name, c.Format)
+		fmt.Fprintf(a.err, "  %s (%s)\n", wallet.Plain(c.Name), c.Format)
 	}
 	accept := wallet.Acceptance{TxCode: o.txCode, Copies: o.copies, Foreign: o.foreign}
 	if inv.TxCode != nil && o.txCode == "" {
@@ -176,7 +176,7 @@ func (a *app) signIn(ctx context.Context, accept *wallet.Acceptance) (stop func(
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	accept.RedirectURI = "http://" + listener.Addr().String() + path
 	accept.SignIn = func(ctx context.Context, address string) (string, error) {
-		fmt.Fprintf(a.err, "Open this address in a browser on this machine, and sign in there:\n  %s\n", address)
+		fmt.Fprintf(a.err, "Open this address in a browser on this machine, and sign in there:\n  %s\n", wallet.Plain(address))
 		ctx, cancel := context.WithTimeout(ctx, signInTime)
 		defer cancel()
 		select {

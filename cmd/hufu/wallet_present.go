@@ -134,13 +134,13 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 	case q.Known():
 		fmt.Fprintf(to, "Who asks:  %s, on the ledger\n", q.Verifier)
 	default:
-		fmt.Fprintf(to, "WARNING: a stranger asks: %s\n", q.ClientID)
+		fmt.Fprintf(to, "WARNING: a stranger asks: %s\n", wallet.Plain(q.ClientID))
 	}
 	for _, warning := range q.Warnings {
-		fmt.Fprintf(to, "WARNING: %s\n", warning)
+		fmt.Fprintf(to, "WARNING: %s\n", wallet.Plain(warning))
 	}
 	if q.ReplyTo != "" {
-		fmt.Fprintf(to, "Goes to:   %s\n", q.ReplyTo)
+		fmt.Fprintf(to, "Goes to:   %s\n", wallet.Plain(q.ReplyTo))
 	}
 	if c := q.Contract; c != nil {
 		fmt.Fprintf(to, "Contract:  %s, version %d: %s\n", c.ID(), c.Version, contract.In(c.Title, language()))
@@ -148,7 +148,7 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 		fmt.Fprintf(to, "Kept:      %s\n", contract.In(c.Retention, language()))
 	}
 	for _, s := range q.Show {
-		fmt.Fprintf(to, "Shown:     %s from %s (%s)\n", s.Type, s.Issuer, s.Format)
+		fmt.Fprintf(to, "Shown:     %s from %s (%s)\n", wallet.Plain(s.Type), wallet.Plain(s.Issuer), s.Format)
 		if len(s.Claims) == 0 {
 			fmt.Fprintln(to, "             that you have one, and nothing in it")
 		}
@@ -157,7 +157,7 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 			if err != nil {
 				value = []byte("?")
 			}
-			fmt.Fprintf(to, "             %s = %s\n", c.Path, value)
+			fmt.Fprintf(to, "             %s = %s\n", wallet.Plain(c.Path), wallet.Plain(string(value)))
 		}
 	}
 	for _, statement := range q.Consent {
@@ -229,7 +229,7 @@ func (a *app) reportOutcome(q *wallet.Inquiry, out *wallet.Outcome) error {
 			fmt.Fprintf(w, "decision: %s; the receipt is kept\n", out.Receipt.Decision)
 		}
 		if out.Redirect != "" {
-			fmt.Fprintf(w, "go on at: %s\n", out.Redirect)
+			fmt.Fprintf(w, "go on at: %s\n", wallet.Plain(out.Redirect))
 		}
 		if out.DC != nil {
 			fmt.Fprintf(w, "%s\n", out.DC)

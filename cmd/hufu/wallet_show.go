@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ func writeStock(out io.Writer, list []wallet.Stock) {
 		if !s.Expires.IsZero() {
 			until = ", until " + s.Expires.Format(time.DateOnly)
 		}
-		fmt.Fprintf(out, "%d  %s (%s)\n   from %s\n   %d of %d copies left%s\n", i+1, s.Type, s.Format, from, s.Left, s.Copies, until)
+		fmt.Fprintf(out, "%d  %s (%s)\n   from %s\n   %d of %d copies left%s\n", i+1, wallet.Plain(s.Type), s.Format, wallet.Plain(from), s.Left, s.Copies, until)
 	}
 }
 
@@ -89,10 +90,14 @@ func (a *app) walletShowCmd() *cobra.Command {
 					fmt.Fprintln(out, "   every copy was shown; the wallet forgets those")
 					return
 				}
-				enc := json.NewEncoder(out)
+				var text strings.Builder
+				enc := json.NewEncoder(&text)
 				enc.SetEscapeHTML(false)
 				enc.SetIndent("   ", "  ")
 				_ = enc.Encode(d.Claims)
+				for line := range strings.Lines(text.String()) {
+					fmt.Fprintln(out, wallet.Plain(strings.TrimSuffix(line, "\n")))
+				}
 			})
 		},
 	}
@@ -119,7 +124,7 @@ func (a *app) walletLogCmd() *cobra.Command {
 				}
 				for i := range visits {
 					v := &visits[i]
-					fmt.Fprintf(out, "%s  %s  %s\n", v.Time.Format(time.RFC3339), whoOf(v), whatOf(v))
+					fmt.Fprintf(out, "%s  %s  %s\n", v.Time.Format(time.RFC3339), wallet.Plain(whoOf(v)), whatOf(v))
 				}
 			})
 		},
