@@ -21,7 +21,7 @@ func live(t *testing.T, w *world.World, h *home.Home, name string) *home.Actor {
 	if _, _, err := h.NewIdentity(rand.Reader, name, keys.Ed25519); err != nil {
 		t.Fatal(err)
 	}
-	a, err := h.Actor(name, w)
+	a, err := h.Actor(name, world.Live{World: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestRecoverIntoAnotherHome(t *testing.T) {
 	alice, bob, carol := live(t, w, lost, "alice"), live(t, w, friends, "bob"), live(t, w, friends, "carol")
 	again, dir := create(t)
 	planned := func(name string, d hufu.DID) (home.RecoveryPlan, error) {
-		return again.PlanRecovery(ctx, w, name, d, keys.P256, true)
+		return again.PlanRecovery(ctx, world.Live{World: w}, name, d, keys.P256, true)
 	}
 	_, err = planned("alice", alice.DID())
 	wantRule(t, err, did.RuleNoGuardians)
@@ -76,7 +76,7 @@ func TestRecoverIntoAnotherHome(t *testing.T) {
 	}
 	_, err = planned("x", hufu.ID{1}.DID(network))
 	wantRule(t, err, did.RuleUnknown)
-	if _, err := lost.PlanRecovery(ctx, w, "alice", alice.DID(), keys.P256, true); !errors.Is(err, home.ErrNotLost) {
+	if _, err := lost.PlanRecovery(ctx, world.Live{World: w}, "alice", alice.DID(), keys.P256, true); !errors.Is(err, home.ErrNotLost) {
 		t.Errorf("planned what is not lost: %v", err)
 	}
 
@@ -102,7 +102,7 @@ func TestRecoverIntoAnotherHome(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	back, err := open(t, dir).Actor("alice", w) // a process later
+	back, err := open(t, dir).Actor("alice", world.Live{World: w}) // a process later
 	if err != nil {
 		t.Fatal(err)
 	}

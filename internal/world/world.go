@@ -1,8 +1,6 @@
 package world
 
 import (
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -150,31 +148,6 @@ func (w *World) submit(p tx.Payload, body tx.Body, signers ...tx.SignerRef) erro
 	if err != nil {
 		return err
 	}
-	return w.take(raw)
-}
-
-// Submit and Read make a world the ledger of a home. A transaction gets a block of its own.
-func (w *World) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
-	if err := w.take(raw); err != nil {
-		return client.Receipt{}, err
-	}
-	v, err := w.View()
-	if err != nil {
-		return client.Receipt{}, err
-	}
-	return client.Receipt{Height: v.asOf.Height, TxID: sha256.Sum256(raw), Time: v.asOf.Time}, nil
-}
-
-// Read runs f on the state after the last block.
-func (w *World) Read(_ context.Context, f func(client.View) error) error {
-	v, err := w.View()
-	if err != nil {
-		return err
-	}
-	return f(v)
-}
-
-func (w *World) take(raw []byte) error {
 	t, err := tx.Parse(raw, Network)
 	if err != nil {
 		return err
