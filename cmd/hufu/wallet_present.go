@@ -142,7 +142,7 @@ func (a *app) describe(to io.Writer, q *wallet.Inquiry) {
 	if q.ReplyTo != "" {
 		fmt.Fprintf(to, "Goes to:   %s\n", wallet.Plain(q.ReplyTo))
 	}
-	if c := q.Contract; c != nil {
+	if c := q.Contract; c != nil && q.Known() { // what a stranger says of itself is in the warnings, and is no promise of anybody
 		fmt.Fprintf(to, "Contract:  %s, version %d: %s\n", c.ID(), c.Version, contract.In(c.Title, language()))
 		fmt.Fprintf(to, "For what:  %s\n", contract.In(c.Purpose, language()))
 		fmt.Fprintf(to, "Kept:      %s\n", contract.In(c.Retention, language()))

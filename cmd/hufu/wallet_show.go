@@ -133,7 +133,11 @@ func (a *app) walletLogCmd() *cobra.Command {
 
 // whoOf names the other side of a log's entry.
 func whoOf(v *wallet.Visit) string {
-	for _, name := range []string{v.Issuer, v.Contract, v.Client, string(v.Gate)} {
+	names := []string{v.Issuer, v.Contract, string(v.Gate)}
+	if v.Gate == "" { // a stranger is not the contract that it names
+		names = []string{v.Issuer, v.Client, v.Contract}
+	}
+	for _, name := range names {
 		if name != "" {
 			return name
 		}
