@@ -95,7 +95,7 @@ func (w *Wallet) inquire(v client.View, r request, now time.Time, l *logged) (*I
 	}) {
 		return nil, hufu.Refuse(RuleAskedBefore, "a request with this nonce was answered")
 	}
-	asks, err := q.compare(v)
+	asks, err := w.compare(v, q)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (q *Inquiry) verifierKey(v client.View, s *oid4vp.SignedRequest, now time.T
 
 // compare holds the request against the contract that it claims to be. A verifier of this ledger has to
 // name one.
-func (q *Inquiry) compare(v client.View) (asked, error) {
+func (w *Wallet) compare(v client.View, q *Inquiry) (asked, error) {
 	r := q.request
 	query, err := dcql.Parse(r.Query)
 	if err != nil {
@@ -188,7 +188,7 @@ func (q *Inquiry) compare(v client.View) (asked, error) {
 	if q.Verifier != "" && q.Verifier != r.Contract.Owner {
 		return out, hufu.Refuse(RuleOverAsking, "the contract is not the gate's own")
 	}
-	if q.Contract, err = published(v, r); err != nil {
+	if q.Contract, err = w.published(v, r); err != nil {
 		return out, err
 	}
 	if !sameQuery(query, q.Contract.Query) {
@@ -211,7 +211,7 @@ func sameQuery(asked, published *dcql.Query) bool {
 }
 
 // published returns the contract on the ledger that a request names.
-func published(v client.View, r *oid4vp.Request) (*contract.Contract, error) {
+func (w *Wallet) published(v client.View, r *oid4vp.Request) (*contract.Contract, error) {
 	network, id, err := r.Contract.Owner.Parse()
 	if err != nil || network != v.Network() {
 		return nil, hufu.Refuse(RuleUnknownGate, "the contract's owner is no DID of this ledger")
@@ -227,10 +227,17 @@ func published(v client.View, r *oid4vp.Request) (*contract.Contract, error) {
 	case rec.Version != r.Version:
 		return nil, hufu.Refuse(RuleNotCurrent, "the contract's current version is %d", rec.Version)
 	}
+	if c := w.contracts[rec.Hash]; c != nil {
+		return c, nil
+	}
 	c, err := contract.Parse([]byte(rec.Text))
 	if err != nil {
 		return nil, fmt.Errorf("wallet: contract on the ledger: %w", err)
 	}
+	if len(w.contracts) >= maxContracts {
+		clear(w.contracts)
+	}
+	w.contracts[rec.Hash] = c
 	return c, nil
 }
 

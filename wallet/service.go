@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/contract"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
@@ -71,9 +72,13 @@ type Ledger interface {
 // Wallet is one person's wallet. It is safe for concurrent use.
 type Wallet struct {
 	Config
-	mu   sync.Mutex
-	held *contents
+	mu        sync.Mutex
+	held      *contents
+	contracts map[hufu.Digest]*contract.Contract // parsed, by the hash of their text, which never changes
 }
+
+// maxContracts bounds the parsed contracts that a wallet remembers.
+const maxContracts = 64
 
 // Open reads the wallet that store has, or begins a new one. The wallet owns the store from then on.
 func Open(c Config) (*Wallet, error) {
@@ -101,7 +106,7 @@ func Open(c Config) (*Wallet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Wallet{Config: c, held: held}, nil
+	return &Wallet{Config: c, held: held, contracts: map[hufu.Digest]*contract.Contract{}}, nil
 }
 
 // Close closes the store.
