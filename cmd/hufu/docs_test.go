@@ -83,7 +83,7 @@ func runSteps(t *testing.T, steps []step) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), documentTimeout)
 	defer cancel()
-	c := exec.CommandContext(ctx, "bash", "-c", script(steps, freePort(t), freePort(t)))
+	c := exec.CommandContext(ctx, "bash", "-c", script(steps, freePort(t), freePort(t), portRange(t, 5)))
 	c.Dir = dir
 	c.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+dir, "HUFU_HOME=", "HUFU_KEY_FILE=", "HUFU_PASSPHRASE_FILE=")
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what the document starts ends with it
@@ -112,12 +112,14 @@ func runSteps(t *testing.T, steps []step) {
 const mark = "\x1e"
 
 // script is the document as one shell session. Ports are free ones in place of the usual ones, and a node
-// that is started is waited for as long as its process lives.
-func script(steps []step, listen, rpc string) string {
+// that is started by itself is waited for as long as its process lives.
+func script(steps []step, listen, rpc string, port int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `set -eo pipefail
 hufu() {
   if [ "$1" = up ]; then shift; exec hufu up --listen %[1]s --rpc %[2]s "$@"; fi
+  if [ "$1 $2" = "node start" ]; then exec hufu "$@"; fi
+  if [ "$1 $2" = "net init" ]; then set -- "$@" --port %[3]d; fi
   command hufu "$@"
 }
 ready() {
@@ -125,7 +127,7 @@ ready() {
   cat up.log
 }
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
-`, listen, rpc)
+`, listen, rpc, port)
 	usual := strings.NewReplacer("127.0.0.1:8080", listen, "127.0.0.1:26657", rpc)
 	for _, s := range steps {
 		command := usual.Replace(s.command)
@@ -158,22 +160,8 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// The service unit starts a command line that exists.
-func TestServiceUnit(t *testing.T) {
-	raw, err := os.ReadFile("../../docs/operators-guide.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, ok := strings.Cut(string(raw), "\nExecStart=/usr/local/bin/hufu ")
-	line, _, _ = strings.Cut(line, "\n")
-	if !ok {
-		t.Fatal("no ExecStart")
-	}
-	c, rest, err := (&app{}).root().Find(strings.Fields(line))
-	if err != nil || c.Name() != "up" {
-		t.Fatal(c, err)
-	}
-	if err := c.ParseFlags(rest); err != nil || c.Flags().NArg() > 0 {
-		t.Fatal(err, c.Flags().Args())
-	}
+// listenable reports whether nobody listens at address now.
+func listenable(address string) bool {
+	l, err := net.Listen("tcp", address)
+	return err == nil && l.Close() == nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
-	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/node"
 )
 
@@ -33,7 +32,7 @@ func (a *app) upCmd() *cobra.Command {
 	var o upOptions
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Run a network of one: validator, issuer and gate in one process",
+		Short: "Run a validator, by itself a network of one, with issuer and gate in one process",
 		Long: `Runs the node of --home, and with it the services of the identities whose keys are there: status lists
 of an issuer (a verification method called "issuing") and gates (one called "gate"). A home that does
 not exist yet is made: keys, one founding member called "member", and a network with this one validator.
@@ -58,12 +57,19 @@ through a socket in the home.`,
 			if err != nil {
 				return err
 			}
+			settings, err := h.NodeSettings()
+			if err != nil {
+				return err
+			}
+			if settings.RPC != "" && !c.Flags().Changed("rpc") {
+				o.rpc = settings.RPC
+			}
 			return a.up(c.Context(), h, &o)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
-	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC")
+	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC (of a network of several: as node.json says)")
 	o.originOptions.add(c, "127.0.0.1:8080")
 	o.issuerOptions.add(c)
 	return c
@@ -99,23 +105,7 @@ func (a *app) openOrFound(network hufu.Network, named bool) (*home.Home, error) 
 }
 
 func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
-	genesis, err := h.Genesis()
-	if err != nil {
-		return err
-	}
-	validator, p2p, err := h.NodeSigners()
-	if errors.Is(err, keystore.ErrNotFound) {
-		return hint(err, "this home has no node's keys, as a wallet's has none: name another with --home")
-	}
-	if err != nil {
-		return err
-	}
-	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
-		return err
-	}
-	n, err := node.Start(ctx, node.Config{
-		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: o.rpc, Log: a.engineLog(o.verbose),
-	}, node.Keys{Validator: validator, Node: p2p})
+	n, err := a.startNode(ctx, h, o.rpc, o.verbose)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func CreateWith(dir string, u keystore.Unlock, network hufu.Network, fill func(*
 // undo removes what a creation made in dir, and dir itself if it made that.
 func undo(dir string, made bool, before []os.DirEntry) error {
 	var errs []error
-	for _, name := range []string{settingsFile, GenesisFile, bookFile, bookFile + lockSuffix, keysFile, keysFile + lockSuffix} {
+	for _, name := range []string{settingsFile, GenesisFile, NodeSettingsFile, bookFile, bookFile + lockSuffix, keysFile, keysFile + lockSuffix} {
 		if slices.ContainsFunc(before, func(e os.DirEntry) bool { return e.Name() == name }) {
 			continue
 		}

@@ -87,6 +87,17 @@ const (
 	loneVote    = 50 * time.Millisecond
 )
 
+// Between several, a round whose proposer is down costs everybody these times, and each further round a
+// step more. They are enough for a full block between continents: waiting longer only helps who is slower.
+const (
+	propose, proposeStep = time.Second, 500 * time.Millisecond
+	vote, voteStep       = 300 * time.Millisecond, 300 * time.Millisecond
+)
+
+// maxInbound bounds the connections that others made to the node: all the members there can be are few
+// beside those who only read.
+const maxInbound = 600
+
 // alone reports whether the node is in no touch with others.
 func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == loneP2P }
 
@@ -114,6 +125,9 @@ func (c *Config) engine(root string) *config.Config {
 	e.Consensus.CreateEmptyBlocks = true
 	e.Consensus.CreateEmptyBlocksInterval = c.BlockInterval
 	e.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+	e.Consensus.TimeoutPropose, e.Consensus.TimeoutProposeDelta = propose, proposeStep
+	e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrevoteDelta = vote, voteStep
+	e.Consensus.TimeoutPrecommit, e.Consensus.TimeoutPrecommitDelta = vote, voteStep
 	if c.alone() {
 		e.Consensus.TimeoutPropose, e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrecommit = lonePropose, loneVote, loneVote
 	}
@@ -129,6 +143,7 @@ func (c *Config) engine(root string) *config.Config {
 	e.P2P.AddrBook = "addrbook.json" // the directory that the engine would put it in does not exist
 	e.P2P.AddrBookStrict = false
 	e.P2P.AllowDuplicateIP = true // several nodes behind one address
+	e.P2P.MaxNumInboundPeers = maxInbound
 	e.P2P.FlushThrottleTimeout = time.Millisecond
 	e.P2P.SendRate, e.P2P.RecvRate = 1<<30, 1<<30
 	e.P2P.MaxPacketMsgPayloadSize = 32 << 10

@@ -194,10 +194,11 @@ func (n *Node) ID() string { return string(n.engine.NodeInfo().ID()) }
 
 // AddressP2P is where peers reach the node, host and port.
 func (n *Node) AddressP2P() string {
-	for _, l := range n.engine.Listeners() {
-		return l
+	sw, ok := n.engine.Switch().(*p2p.Switch)
+	if !ok || sw.NetAddress() == nil {
+		return ""
 	}
-	return ""
+	return sw.NetAddress().DialString()
 }
 
 // Height is the height of the committed state.
