@@ -11,7 +11,11 @@ import (
 
 // tooMany is the answer to who has to wait.
 func tooMany(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	h := w.Header()
+	h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	// Also pages of other origins are told to wait: it is no secret, and they would try again at once.
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", corsExposed)
 	writeJSON(w, http.StatusTooManyRequests, "application/json", map[string]string{
 		"error": "temporarily_unavailable", "error_description": "too many requests from this address",
 	})
