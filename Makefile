@@ -33,7 +33,8 @@ race:
 # Wallets, issuers and verifiers that others wrote (npm), against this one.
 interop: build
 	@if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ]; then \
-	  cd interop && { cmp -s package-lock.json node_modules/.made-from || { npm ci --silent && cp package-lock.json node_modules/.made-from; }; } && node run.mjs; \
+	  cd interop && { cmp -s package-lock.json node_modules/.made-from || { npm ci --silent && cp package-lock.json node_modules/.made-from; }; } && node run.mjs && \
+	  ../tools/with-postgres.sh node run.mjs --on-postgres edges.test.mjs status.test.mjs; \
 	else echo "SKIPPED: the interop tests need Node 20 or newer and npm (Debian: apt-get install nodejs npm)"; fi
 
 # The pure core also has to compile for browsers.

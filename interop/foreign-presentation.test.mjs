@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { startIssuer } from './foreign-issuer.mjs'
 import { startVerifier } from './foreign-verifier.mjs'
 import { network } from './hufu.mjs'
@@ -10,16 +10,18 @@ import { accept, wallet } from './hufu-wallet.mjs'
 
 for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']]) {
   describe(`Hufu's wallet, ${name} shown to a verifier unknown to the ledger`, () => {
-    let issuer, home
-    before(async () => {
-      issuer = await startIssuer({ dpop: true, format })
+    // Made by the first test that wants it: Node 20 can run an asynchronous before() twice.
+    let made
+    const holding = () => (made ??= (async () => {
+      const issuer = await startIssuer({ dpop: true, format })
       const got = await accept(issuer, { copies: 10 })
       assert.equal(got.status, 0, got.err)
-      home = got.home
-    })
-    after(() => issuer?.stop())
+      return { issuer, home: got.home }
+    })())
+    after(async () => { if (made) await (await made).issuer.stop() })
 
     test('not unless the person says so', async () => {
+      const { issuer, home } = await holding()
       const verifier = await startVerifier({ format, mode: 'direct_post', prefix: 'x509_hash', issuer })
       try {
         const did = await wallet(home, ['present', verifier.link, '--node', network.node])
@@ -34,6 +36,7 @@ for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']])
     for (const mode of ['direct_post', 'direct_post.jwt']) {
       for (const prefix of ['x509_san_dns', 'x509_hash', 'redirect_uri']) {
         test(`${mode}, ${prefix}`, async () => {
+          const { issuer, home } = await holding()
           const verifier = await startVerifier({ format, mode, prefix, issuer })
           try {
             const did = await wallet(home, ['present', verifier.link, '--yes', '--node', network.node])
@@ -51,6 +54,7 @@ for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']])
       for (const prefix of ['x509_hash', undefined]) {
         test(`${mode}, ${prefix ?? 'unsigned'}`, async () => {
           const origin = 'https://shop.example'
+          const { issuer, home } = await holding()
           const verifier = await startVerifier({ format, mode, prefix, issuer, origin })
           try {
             const file = join(network.dir, 'request.json')

@@ -1,22 +1,20 @@
 // Somebody else's wallet shows credentials at Hufu's gate, asked in every way that the gate can ask.
 import assert from 'node:assert/strict'
-import { before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { adult, child, hufu, network } from './hufu.mjs'
 import { present } from './present.mjs'
 import { receive } from './wallet.mjs'
 
 const formats = { 'dc+sd-jwt': 'SD-JWT VC', mso_mdoc: 'mdoc' }
-const copies = {} // by person and format, as in a wallet; each is shown once
-const take = (person, format) => copies[person.number][format].pop() ?? assert.fail('the wallet has no copy left')
 
-before(async () => {
-  for (const [person, batch] of [[adult, 32], [child, 2]]) {
-    copies[person.number] = {}
-    for (const format of Object.keys(formats)) {
-      copies[person.number][format] = (await receive({ person, grant: 'pre', dpop: true, batch, format })).credentials
-    }
-  }
-})
+// Each person's copies by format, as in a wallet; each is shown once. Fetched by the first test that wants one: Node 20
+// can run an asynchronous before() twice.
+const stock = new Map()
+async function take(person, format) {
+  const name = `${person.number} ${format}`
+  if (!stock.has(name)) stock.set(name, receive({ person, grant: 'pre', dpop: true, batch: 32, format }).then((r) => r.credentials))
+  return (await stock.get(name)).pop() ?? assert.fail('the wallet has no copy left')
+}
 
 const api = `${network.url}/api/v1/gates/library/sessions`
 const asService = async (path, body) => {
@@ -37,7 +35,7 @@ for (const [format, name] of Object.entries(formats)) {
           test([mode, prefix, method && `request fetched by ${method}`].filter(Boolean).join(', '), async () => {
             const opened = await hufu('gate', 'request', '--contract', 'reading-room', '--format', format, '--response-mode', mode,
               '--client-id-prefix', prefix, ...(method ? ['--request-uri-method', method] : []))
-            const { resolved, status, answer } = await present(opened.uri, take(adult, format), { enc: method === 'post' ? 'A256GCM' : 'A128GCM' })
+            const { resolved, status, answer } = await present(opened.uri, await take(adult, format), { enc: method === 'post' ? 'A256GCM' : 'A128GCM' })
             assert.equal(resolved.client.prefix, prefix)
             assert.equal(status, 200, JSON.stringify(answer))
             const result = await hufu('gate', 'result', opened.state)
@@ -60,7 +58,7 @@ for (const [format, name] of Object.entries(formats)) {
           })
           const { protocol, data } = opened.digital_credentials_request
           assert.equal(protocol, prefix === 'none' ? 'openid4vp-v1-unsigned' : 'openid4vp-v1-signed')
-          const { answer } = await present(data, take(adult, format), { origin })
+          const { answer } = await present(data, await take(adult, format), { origin })
           const result = await asService(`/${opened.id}/dc`, { origin, protocol, data: answer })
           assert.equal(result.decision, 'allow', `${result.rule} ${result.reason}`)
         })
@@ -70,7 +68,7 @@ for (const [format, name] of Object.entries(formats)) {
 
   test(`${name}: a child stays outside`, async () => {
     const opened = await hufu('gate', 'request', '--contract', 'reading-room', '--format', format)
-    const { status } = await present(opened.uri, take(child, format))
+    const { status } = await present(opened.uri, await take(child, format))
     assert.equal(status, 200)
     const result = await hufu('gate', 'result', opened.state)
     assert.equal(result.decision, 'deny')
@@ -78,7 +76,7 @@ for (const [format, name] of Object.entries(formats)) {
 
   test(`${name}: an answer is taken once`, async () => {
     const opened = await hufu('gate', 'request', '--contract', 'reading-room', '--format', format, '--response-mode', 'direct_post')
-    const copy = take(adult, format)
+    const copy = await take(adult, format)
     await present(opened.uri, copy)
     await assert.rejects(present(opened.uri, copy), 'the request is not given to a second wallet')
   })

@@ -1,5 +1,6 @@
 // Starts a Hufu network of its own over HTTPS, with an agency, a library and a few people, runs the tests beside this
-// file against it, and stops it. Usage: node run.mjs [test file ...]; HUFU names the binary (default ../bin/hufu).
+// file against it, and stops it. Usage: node run.mjs [--on-postgres] [test file ...]; HUFU names the binary (default
+// ../bin/hufu). With --on-postgres the databases are on the server that HUFU_TEST_POSTGRES names.
 import { spawn, execFileSync } from 'node:child_process'
 import { createServer } from 'node:net'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, openSync, readdirSync, existsSync } from 'node:fs'
@@ -12,6 +13,15 @@ const hufu = resolve(process.env.HUFU ?? join(here, '..', 'bin', 'hufu'))
 const dir = mkdtempSync(join(tmpdir(), 'hufu-interop-'))
 const home = join(dir, 'net')
 const env = { ...process.env, HUFU_HOME: home, HUFU_KEY_FILE: join(dir, 'key') }
+const wanted = process.argv.slice(2)
+if (wanted[0] === '--on-postgres') {
+  wanted.shift()
+  if (!env.HUFU_TEST_POSTGRES) {
+    console.log('SKIPPED: the interop tests on PostgreSQL')
+    process.exit(0)
+  }
+  env.HUFU_DB = env.HUFU_TEST_POSTGRES
+}
 const run = (...args) => execFileSync(hufu, args, { env, encoding: 'utf8' })
 
 const freePort = () => new Promise((done, fail) => {
@@ -62,7 +72,7 @@ try {
       return { number, name, birthdate }
     }),
   }))
-  const files = process.argv.length > 2 ? process.argv.slice(2) : readdirSync(here).filter((f) => f.endsWith('.test.mjs')).sort()
+  const files = wanted.length > 0 ? wanted : readdirSync(here).filter((f) => f.endsWith('.test.mjs')).sort()
   const test = spawn(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files.map((f) => resolve(here, f))], {
     env: { ...env, HUFU_INTEROP: join(dir, 'interop.json'), NODE_EXTRA_CA_CERTS: join(home, 'tls-certificate.pem') }, stdio: 'inherit',
   })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import { cborDecode, CoseKey, Sign1 } from '@owf/mdoc'
 import { getListFromStatusListJWT, StatusList } from '@owf/token-status-list'
 import { getListFromStatusListJWT as getListOfSdJwt, getStatusListFromJWT } from '@sd-jwt/jwt-status-list'
@@ -12,16 +12,15 @@ import { keyOf, mdocContext } from './keys.mjs'
 import { receive, verifySdJwt } from './wallet.mjs'
 
 // A second process of the issuer, on the same database: what one changes the other serves.
-let process2, origin
-before(async () => {
-  process2 = spawn(network.hufu, ['issuer', 'serve', '--listen', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'ignore'] })
+const process2 = spawn(network.hufu, ['issuer', 'serve', '--listen', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'ignore'] })
+const origin = await (async () => {
   let out = ''
   for await (const chunk of process2.stdout) {
     out += chunk
     if (out.includes('}')) break
   }
-  origin = JSON.parse(out).listen
-})
+  return JSON.parse(out).listen
+})()
 after(async () => {
   process2.kill('SIGTERM')
   await once(process2, 'exit')
