@@ -10,7 +10,7 @@ import { accept, wallet } from './hufu-wallet.mjs'
 
 for (const [format, name] of [['dc+sd-jwt', 'SD-JWT VC'], ['mso_mdoc', 'mdoc']]) {
   describe(`Hufu's wallet, ${name} shown to a verifier unknown to the ledger`, () => {
-    // Made by the first test that wants it: Node 20 can run an asynchronous before() twice.
+    // Made by the first test that wants it.
     let made
     const holding = () => (made ??= (async () => {
       const issuer = await startIssuer({ dpop: true, format })

@@ -1,9 +1,8 @@
 // Hufu's own wallet, by its commands.
 import { spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { network } from './hufu.mjs'
-
-let made = 0
 
 /** A command of a wallet, which runs beside the issuer or verifier in this process. onLine gets the address to sign in at. */
 export function wallet(home, args, onLine) {
@@ -22,7 +21,7 @@ export function wallet(home, args, onLine) {
 
 /** Takes up an issuer's offer with a new wallet. */
 export async function accept(issuer, { txCode, foreign = true, copies = 3, browse } = {}) {
-  const home = join(network.dir, `wallet-${++made}`)
+  const home = join(mkdtempSync(join(network.dir, 'wallet-')), 'home')
   return { home, ...await wallet(home, ['accept', issuer.offer, '--genesis', join(network.home, 'genesis.json'), '--node', network.node, '--copies', String(copies),
     ...(foreign ? ['--foreign'] : []), ...(txCode ? ['--tx-code', txCode] : [])], browse) }
 }

@@ -7,8 +7,7 @@ import { receive } from './wallet.mjs'
 
 const formats = { 'dc+sd-jwt': 'SD-JWT VC', mso_mdoc: 'mdoc' }
 
-// Each person's copies by format, as in a wallet; each is shown once. Fetched by the first test that wants one: Node 20
-// can run an asynchronous before() twice.
+// Each person's copies by format, as in a wallet; each is shown once. Fetched by the first test that wants one.
 const stock = new Map()
 async function take(person, format) {
   const name = `${person.number} ${format}`
