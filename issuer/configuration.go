@@ -45,6 +45,7 @@ type offering struct {
 	mu   sync.Mutex
 	list []*Configuration
 	read time.Time
+	docs map[string]document // made of list, by name
 }
 
 // What the ledger has is remembered for offeringLife, and when it is read anew for at most
@@ -93,8 +94,38 @@ func (s *Service) Configurations(ctx context.Context) ([]*Configuration, error) 
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.list, o.read = got, now
+	o.list, o.read, o.docs = got, now, map[string]document{}
 	return got, nil
+}
+
+// document is something that is the same for everybody.
+type document struct {
+	body []byte
+	made time.Time
+}
+
+// document is what compose makes, made once for all who ask until the ledger is read again, or could have been.
+// Wallets ask for the metadata in every issuance, and signing them takes as long as signing a credential.
+func (s *Service) document(ctx context.Context, name string, compose func(context.Context) ([]byte, error)) ([]byte, error) {
+	if _, err := s.Configurations(ctx); err != nil {
+		return nil, err
+	}
+	o, now := &s.exchange.offered, s.cfg.Now()
+	o.mu.Lock()
+	docs := o.docs
+	d, there := docs[name]
+	o.mu.Unlock()
+	if there && now.Before(d.made.Add(offeringLife)) {
+		return d.body, nil
+	}
+	body, err := compose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	docs[name] = document{body, now} // of a reading that may be over by now: then nobody finds it
+	return body, nil
 }
 
 // published reads from the ledger what there is to offer.

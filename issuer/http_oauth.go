@@ -155,51 +155,54 @@ func (s *Service) serveChallenge(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) serveServerMetadata(w http.ResponseWriter, r *http.Request) {
-	m, err := s.ServerMetadata(r.Context())
-	if err != nil {
-		s.broken(w, r, err)
-		return
-	}
-	s.cachedJSON(w, r, m)
+	s.serveDocument(w, r, "server", "application/json", func(ctx context.Context) ([]byte, error) {
+		m, err := s.ServerMetadata(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(m)
+	})
 }
 
 func (s *Service) serveKeyMetadata(w http.ResponseWriter, r *http.Request) {
-	m, err := s.KeyMetadata()
-	if err != nil {
-		s.broken(w, r, err)
-		return
-	}
-	s.cachedJSON(w, r, m)
-}
-
-func (s *Service) cachedJSON(w http.ResponseWriter, r *http.Request, v any) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		s.broken(w, r, err)
-		return
-	}
-	cached(w, r, "application/json", raw, offeringLife)
+	s.serveDocument(w, r, "keys", "application/json", func(context.Context) ([]byte, error) {
+		m, err := s.KeyMetadata()
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(m)
+	})
 }
 
 func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	if negotiate(r.Header.Get("Accept"), "application/json", oid4vci.EncryptedMediaType) == oid4vci.EncryptedMediaType {
-		token, err := s.SignedMetadata(r.Context())
-		if err != nil {
-			s.broken(w, r, err)
-			return
-		}
-		cached(w, r, oid4vci.EncryptedMediaType, []byte(token), offeringLife)
+		s.serveDocument(w, r, "issuer, signed", oid4vci.EncryptedMediaType, func(ctx context.Context) ([]byte, error) {
+			token, err := s.SignedMetadata(ctx)
+			return []byte(token), err
+		})
 		return
 	}
-	m, err := s.Metadata(r.Context())
+	s.serveDocument(w, r, "issuer", "application/json", func(ctx context.Context) ([]byte, error) {
+		m, err := s.Metadata(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(m)
+	})
+}
+
+// serveDocument serves what is the same for everybody.
+func (s *Service) serveDocument(w http.ResponseWriter, r *http.Request, name, mediaType string, compose func(context.Context) ([]byte, error)) {
+	doc, err := s.document(r.Context(), name, compose)
 	if err != nil {
 		s.broken(w, r, err)
 		return
 	}
-	s.cachedJSON(w, r, m)
+	cached(w, r, mediaType, doc, offeringLife)
 }
 
 func (s *Service) serveOffer(w http.ResponseWriter, r *http.Request) {
+	s.freshen(w) // a wallet that takes the nonce along need not be refused for want of one
 	offer, err := s.FetchOffer(r.Context(), r.PathValue("reference"))
 	switch {
 	case hufu.RuleOf(err) == RuleOffer:

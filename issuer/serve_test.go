@@ -110,6 +110,52 @@ func TestMetadataOverHTTP(t *testing.T) {
 	o.fetch("GET", o.origin.URL+"/.well-known/"+oid4vci.MetadataName).ok(t, http.StatusNotFound, nil)
 }
 
+// Metadata are signed once for all who ask within a minute, and not relied upon longer than that.
+func TestMetadataIsComposedOnce(t *testing.T) {
+	o := openOffice(t)
+	where := o.origin.URL + "/.well-known/" + oid4vci.MetadataName + "/agency"
+	signed := func() string {
+		a := o.fetch("GET", where, "Accept", "application/jwt")
+		a.ok(t, http.StatusOK, nil)
+		return string(a.body)
+	}
+	first := signed()
+	if plain := o.fetch("GET", where); string(plain.body) == first {
+		t.Fatal("plain and signed are the same")
+	}
+	if signed() != first {
+		t.Error("signed for each who asks")
+	}
+	for range 2 { // the second time without reading anew
+		o.now = o.now.Add(time.Minute)
+		again := signed()
+		if again == first || again != signed() {
+			t.Error("not signed once a minute")
+		}
+		first, o.ledger.down = again, true
+	}
+}
+
+// An offer that is fetched brings the nonce for the wallet's first proof.
+func TestOfferBringsNonce(t *testing.T) {
+	o := openOffice(t)
+	link := o.preAuthorized(adult(t, o.people), false, residentJWT).Link
+	_, address, err := oid4vci.ParseOfferLink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := o.phone(true)
+	a := o.fetch("GET", address)
+	if p.nonce = a.Header.Get("DPoP-Nonce"); p.nonce == "" {
+		t.Fatal(a.Header)
+	}
+	offer, err := oid4vci.ParseOffer(a.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.token(p.take(&issuer.Offered{Offer: offer}))
+}
+
 // With the ledger out of reach, what was read last is offered, and issued: credentials need no
 // transaction.
 func TestLedgerOutOfReach(t *testing.T) {
