@@ -71,10 +71,11 @@ func (s *session) nonce(ctx context.Context) (string, error) {
 	if s.issuer.NonceEndpoint == "" {
 		return "", nil
 	}
-	a, err := s.do(ctx, call{method: http.MethodPost, url: s.issuer.NonceEndpoint, accept: mediaJSON}, false, oauth.MaxResponseBytes)
+	a, err := s.w.exchange(ctx, call{method: http.MethodPost, url: s.issuer.NonceEndpoint, accept: mediaJSON}, oauth.MaxResponseBytes)
 	if err != nil {
 		return "", err
 	}
+	s.nonces.note(s.issuer.NonceEndpoint, a)
 	if !a.ok() {
 		return "", hufu.Refuse(RuleRemote, "the issuer gives no nonce: status %d", a.status)
 	}

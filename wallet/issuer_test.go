@@ -51,6 +51,7 @@ type office struct {
 
 	// What happened.
 	tokens, refreshes, copies int
+	unproven                  int // calls refused for their proofs
 	notified                  []string
 	pushed                    *oauth.AuthorizationRequest
 	refresh                   string
@@ -72,7 +73,12 @@ func (s *scene) office() *office {
 	mux.HandleFunc("GET /.well-known/openid-credential-issuer", o.metadata)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", o.serverMetadata)
 	mux.HandleFunc("GET /.well-known/jwt-vc-issuer", o.vcIssuer)
-	mux.HandleFunc("GET /offer", func(w http.ResponseWriter, _ *http.Request) { w.Write(must[[]byte](o.t)(o.offer().MarshalJSON())) })
+	mux.HandleFunc("GET /offer", func(w http.ResponseWriter, _ *http.Request) {
+		if o.dpopNonce {
+			w.Header().Set("DPoP-Nonce", "dpop-nonce")
+		}
+		w.Write(must[[]byte](o.t)(o.offer().MarshalJSON()))
+	})
 	mux.HandleFunc("POST /par", o.par)
 	mux.HandleFunc("POST /token", o.token)
 	mux.HandleFunc("POST /nonce", o.nonce)
@@ -184,6 +190,7 @@ func (o *office) proven(w http.ResponseWriter, r *http.Request, token string) bo
 	}
 	got, err := oauth.VerifyDPoP(proof, p)
 	if err != nil {
+		o.unproven++
 		fail(w, oauth.CodeOf(err))
 		return false
 	}

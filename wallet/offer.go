@@ -31,6 +31,7 @@ type Invitation struct {
 	offer  *oid4vci.Offer
 	issuer *oid4vci.IssuerMetadata
 	server *oauth.ServerMetadata
+	nonces nonces
 }
 
 // Offered is one credential on offer that the wallet can hold.
@@ -47,16 +48,18 @@ func (w *Wallet) Invited(ctx context.Context, l Ledger, link string) (*Invitatio
 	if err != nil {
 		return nil, err
 	}
+	seen := nonces{}
 	if offer == nil {
 		a, err := w.get(ctx, address, mediaJSON, oid4vci.MaxOfferBytes)
 		if err != nil {
 			return nil, err
 		}
+		seen.note(address, a)
 		if offer, err = oid4vci.ParseOffer(a.body); err != nil {
 			return nil, err
 		}
 	}
-	inv := &Invitation{Issuer: offer.CredentialIssuer, offer: offer}
+	inv := &Invitation{Issuer: offer.CredentialIssuer, offer: offer, nonces: seen}
 	if inv.issuer, inv.DID, err = w.issuerMetadata(ctx, l, inv.Issuer); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -55,6 +56,7 @@ func (w *Wallet) receive(ctx context.Context, l Ledger, inv *Invitation, a Accep
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(s.nonces, inv.nonces)
 	if err := s.authorize(ctx, inv, a); err != nil {
 		return nil, err
 	}

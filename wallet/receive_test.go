@@ -30,6 +30,24 @@ func (s *scene) invited(w *wallet.Wallet, link string) *wallet.Invitation {
 	return must[*wallet.Invitation](s.t)(w.Invited(context.Background(), s, link))
 }
 
+// A nonce for DPoP proofs that came with the offer is used from the first proof on; without one the issuer
+// has to refuse once.
+func TestFirstNonce(t *testing.T) {
+	for _, byReference := range []bool{true, false} {
+		s := newScene(t)
+		o, w := s.office(), s.empty()
+		o.dpopNonce = true
+		link, refused := o.link(), 1
+		if byReference {
+			link, refused = oid4vci.ReferenceLink(oid4vci.OfferScheme, o.URL+"/offer"), 0
+		}
+		must[*wallet.Received](t)(w.Receive(context.Background(), s, s.invited(w, link), wallet.Acceptance{Copies: 1}))
+		if o.unproven != refused || o.copies != 3 {
+			t.Errorf("by reference %v: %d proofs refused, %d copies", byReference, o.unproven, o.copies)
+		}
+	}
+}
+
 // Every way of an issuer to do the same.
 func TestReceive(t *testing.T) {
 	for name, set := range map[string]func(*office, *wallet.Acceptance){

@@ -21,8 +21,8 @@ type session struct {
 	w      *Wallet
 	issuer *oid4vci.IssuerMetadata
 	server *oauth.ServerMetadata
-	dpop   keys.Signer       // nil: the server knows Bearer tokens only
-	nonces map[string]string // the last DPoP nonce of each host (RFC 9449 §8)
+	dpop   keys.Signer // nil: the server knows Bearer tokens only
+	nonces nonces
 
 	attestation string // of the wallet, for the authorization server
 	challenge   string // of the authorization server, for the proof of the attested key
@@ -33,9 +33,23 @@ type session struct {
 	details []oid4vci.Detail
 }
 
+// nonces are the last DPoP nonce of each host (RFC 9449 §8): a proof that has it is not refused for want of one.
+type nonces map[string]string
+
+// note takes the nonce that came with an answer, and reports whether it is another than before.
+func (n nonces) note(address string, a *answer) (fresh bool) {
+	u, err := url.Parse(address)
+	nonce := a.header.Get("DPoP-Nonce")
+	if err != nil || nonce == "" || nonce == n[u.Host] {
+		return false
+	}
+	n[u.Host] = nonce
+	return true
+}
+
 // newSession begins one; secret is of the key of an earlier one, nil: a new key.
 func (w *Wallet) newSession(issuer *oid4vci.IssuerMetadata, server *oauth.ServerMetadata, secret []byte) (*session, error) {
-	s := &session{w: w, issuer: issuer, server: server, nonces: map[string]string{}}
+	s := &session{w: w, issuer: issuer, server: server, nonces: nonces{}}
 	var err error
 	switch {
 	case secret != nil:
