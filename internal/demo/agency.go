@@ -20,6 +20,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/did"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/limit"
 	"github.com/hufu-id/hufu/roster"
 )
 
@@ -161,6 +162,9 @@ func (s *story) register() ([]roster.Person, error) {
 	return nil, fmt.Errorf("demo: no register of %d people from seed %d on will do", s.People, s.Seed)
 }
 
+// personRate is for wallets that refill: a person's asks for two types at a time, and rarely.
+var personRate = limit.Rate{PerSecond: 1, Burst: 60}
+
 // openIssuer opens the agency's service and serves it.
 func (s *story) openIssuer(ctx context.Context) error {
 	signer, err := s.offices.MethodSigner("agency", home.IssuingMethod)
@@ -175,8 +179,7 @@ func (s *story) openIssuer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	chain, err := s.certify(signer, since)
-	if err != nil {
+	if s.chain, err = s.certify(signer, since); err != nil {
 		return err
 	}
 	o, err := s.listen(ctx)
@@ -188,8 +191,11 @@ func (s *story) openIssuer(ctx context.Context) error {
 		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
 		Store: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
 		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
-		StatusBase: o.url, Zone: time.Local, Since: since, Chain: chain,
-		Exchange: &issuer.Exchange{URL: o.url + "/issuer", Name: map[string]string{"en": "Residents' Office"}, Batch: max(s.Copies, issuer.DefaultBatch)},
+		StatusBase: o.url, Zone: time.Local, Since: since, Chain: s.chain,
+		Exchange: &issuer.Exchange{
+			URL: o.url + "/issuer", Name: map[string]string{"en": "Residents' Office"},
+			Batch: max(s.Copies, issuer.DefaultBatch), PersonRate: personRate,
+		},
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ var attackNames = []string{
 	"altered claim", "stolen copy with another key", "replayed presentation", "wrong audience", "expired copy",
 	"issuer key rotated away", "issuer never accredited", "accreditation withdrawn",
 	"verifier asking more than its contract", "forged status list", "borrowed status list", "downgraded alg",
-	"missing key binding", "issued in the future", "guessed transaction code", "offer taken twice",
+	"missing key binding", "issued in the future", "mdoc signed for another session",
+	"guessed transaction code", "offer taken twice",
 }
 
 func (s *story) attack(ctx context.Context) error {
@@ -113,6 +114,8 @@ func (a *attacker) try(ctx context.Context, name string) (hufu.Rule, error) {
 		return a.changed(ctx, unbound)
 	case "issued in the future":
 		return a.forged(ctx, "agency", home.IssuingMethod, func(p *sdjwt.IssueParams) { p.IssuedAt = p.IssuedAt.Add(time.Hour) })
+	case "mdoc signed for another session":
+		return a.otherSession(ctx)
 	case "guessed transaction code":
 		return a.guessed(ctx)
 	case "offer taken twice":
@@ -143,7 +146,7 @@ func (a *attacker) overAsking(ctx context.Context) (hufu.Rule, error) {
 	if err != nil {
 		return "", err
 	}
-	honest, err := a.asked(ctx, a.door)
+	honest, err := a.asked(ctx, a.door, oid4vp.Format)
 	if err != nil {
 		return "", err
 	}

@@ -71,7 +71,8 @@ type story struct {
 	members  []*home.Actor
 	agency   *home.Actor
 	issuer   *issuer.Service
-	office   string // URL of the agency's server
+	office   string   // URL of the agency's server
+	chain    [][]byte // the certificate of the agency's key, in mdocs
 	people   []person
 	victim   *person // of the attacks
 	doors    map[string]*door

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/credential/mdoc"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/internal/home"
@@ -87,9 +88,9 @@ func (a *attacker) post(ctx context.Context, address string, form url.Values) (h
 	return ruleOf(said)
 }
 
-// asked is a door's request, as the thief's own program fetches it.
-func (a *attacker) asked(ctx context.Context, d *door) (*oid4vp.SignedRequest, error) {
-	s, err := d.ask(ctx, oid4vp.Format)
+// asked is a door's request for credentials in a format, as the thief's own program fetches it.
+func (a *attacker) asked(ctx context.Context, d *door, format string) (*oid4vp.SignedRequest, error) {
+	s, err := d.ask(ctx, format)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ type answer struct {
 
 // present answers a door's request with what the thief has made.
 func (a *attacker) present(ctx context.Context, d *door, how answer) (hufu.Rule, error) {
-	r, err := a.asked(ctx, d)
+	r, err := a.asked(ctx, d, oid4vp.Format)
 	if err != nil {
 		return "", err
 	}
@@ -291,7 +292,7 @@ func (a *attacker) credential(name, fragment string, holder keys.PublicKey, chan
 	now := time.Now().Truncate(time.Second)
 	p := sdjwt.IssueParams{
 		Type: issuer.TypeResidentID, Issuer: string(d), KeyID: d.URL(fragment), Signer: signer,
-		Claims:    map[string]any{"age_equal_or_over": map[string]any{"14": true, "16": true, "18": true, "60": false}},
+		Claims:    adult(),
 		HolderKey: holder, IssuedAt: now, ExpiresAt: now.AddDate(0, 1, 0),
 		Status: &sdjwt.StatusRef{URI: status.URI(a.office, d, 0), Index: 0},
 	}
@@ -301,6 +302,11 @@ func (a *attacker) credential(name, fragment string, holder keys.PublicKey, chan
 	return sdjwt.Issue(rand.Reader, p)
 }
 
+// adult is what the thief would like to have said.
+func adult() map[string]any {
+	return map[string]any{"age_equal_or_over": map[string]any{"14": true, "16": true, "18": true, "60": false}}
+}
+
 // forged presents a credential that the thief had signed by a key of somebody's.
 func (a *attacker) forged(ctx context.Context, name, fragment string, change func(*sdjwt.IssueParams)) (hufu.Rule, error) {
 	credential, err := a.credential(name, fragment, a.key.Public(), change)
@@ -308,4 +314,49 @@ func (a *attacker) forged(ctx context.Context, name, fragment string, change fun
 		return "", err
 	}
 	return a.present(ctx, a.door, answer{credential: credential, at: time.Now(), binding: a.key})
+}
+
+// otherSession presents a genuine mdoc whose device signature is for an earlier request of the same door.
+func (a *attacker) otherSession(ctx context.Context) (hufu.Rule, error) {
+	d := a.agency.DID()
+	signer, err := a.offices.MethodSigner("agency", home.IssuingMethod)
+	if err != nil {
+		return "", err
+	}
+	elements, err := mdoc.ElementsOf(issuer.TypeResidentID, adult(), func([]string) bool { return false })
+	if err != nil {
+		return "", err
+	}
+	text, err := mdoc.Issue(rand.Reader, mdoc.IssueParams{
+		DocType: issuer.TypeResidentID, Elements: elements, Signer: signer, Chain: a.chain, DeviceKey: a.key.Public(),
+		Signed: time.Now(), ValidUntil: time.Now().AddDate(0, 1, 0), Status: &mdoc.StatusRef{URI: status.URI(a.office, d, 0)},
+	})
+	if err != nil {
+		return "", err
+	}
+	cred, err := mdoc.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	earlier, err := a.asked(ctx, a.door, oid4vp.FormatMdoc)
+	if err != nil {
+		return "", err
+	}
+	now, err := a.asked(ctx, a.door, oid4vp.FormatMdoc)
+	if err != nil {
+		return "", err
+	}
+	session, err := mdoc.RedirectTranscript(now.PresentationAudience(""), earlier.Nonce, now.Thumbprint(), now.ResponseURI)
+	if err != nil {
+		return "", err
+	}
+	p, err := cred.Present(rand.Reader, []mdoc.ElementID{{Namespace: issuer.TypeResidentID, Identifier: "age_equal_or_over.18"}}, session, a.key)
+	if err != nil {
+		return "", err
+	}
+	form, err := oid4vp.Response{VPToken: oid4vp.VPToken{"person": {p}}, State: now.State}.Form()
+	if err != nil {
+		return "", err
+	}
+	return a.post(ctx, now.ResponseURI, form)
 }
