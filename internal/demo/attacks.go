@@ -19,6 +19,7 @@ import (
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
 	"github.com/hufu-id/hufu/wallet"
 )
@@ -29,7 +30,7 @@ var attackNames = []string{
 	"issuer key rotated away", "issuer never accredited", "accreditation withdrawn",
 	"verifier asking more than its contract", "forged status list", "borrowed status list", "downgraded alg",
 	"missing key binding", "issued in the future", "mdoc signed for another session",
-	"guessed transaction code", "offer taken twice",
+	"guessed transaction code", "stolen access token",
 }
 
 func (s *story) attack(ctx context.Context) error {
@@ -118,8 +119,8 @@ func (a *attacker) try(ctx context.Context, name string) (hufu.Rule, error) {
 		return a.otherSession(ctx)
 	case "guessed transaction code":
 		return a.guessed(ctx)
-	case "offer taken twice":
-		return a.takenTwice(ctx)
+	case "stolen access token":
+		return a.stolenToken(ctx)
 	}
 	return "", errors.New("no such attack")
 }
@@ -208,25 +209,46 @@ func (a *attacker) guessed(ctx context.Context) (hufu.Rule, error) {
 	return refusedBy(err)
 }
 
-// takenTwice takes up an offer that the victim has taken.
-func (a *attacker) takenTwice(ctx context.Context) (hufu.Rule, error) {
+// stolenToken uses an access token that the victim's wallet got, with the thief's own key.
+func (a *attacker) stolenToken(ctx context.Context) (hufu.Rule, error) {
 	o, err := a.offer(ctx, a.victim)
 	if err != nil {
 		return "", err
 	}
-	thief, err := a.wallet()
+	t := &tap{path: "/issuer/token"}
+	if err := a.wire.tapped(t, func() error { _, err := a.accept(ctx, a.victim, o, o.TxCode); return err }); err != nil {
+		return "", err
+	}
+	token, err := oauth.ParseTokenResponse(t.said)
 	if err != nil {
 		return "", err
 	}
-	invited, err := thief.wallet.Invited(ctx, a.ledger, o.Link)
+	header, _, err := a.do(ctx, http.MethodPost, a.office+"/issuer/nonce", http.Header{}, "")
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.accept(ctx, a.victim, o, o.TxCode); err != nil {
+	id, err := oauth.NewID(rand.Reader)
+	if err != nil {
 		return "", err
 	}
-	_, err = thief.wallet.Receive(ctx, a.ledger, invited, wallet.Acceptance{TxCode: o.TxCode, Copies: 1})
-	return refusedBy(err)
+	endpoint := a.office + "/issuer/credential"
+	proof, err := oauth.MakeDPoP(rand.Reader, a.key, oauth.DPoP{
+		Method: http.MethodPost, URL: endpoint, ID: id, IssuedAt: time.Now(), Nonce: header.Get("DPoP-Nonce"), AccessToken: token.AccessToken,
+	})
+	if err != nil {
+		return "", err
+	}
+	_, said, err := a.do(ctx, http.MethodPost, endpoint, http.Header{
+		"Authorization": {oauth.TypeDPoP + " " + token.AccessToken}, "DPoP": {proof}, "Content-Type": {"application/json"},
+	}, "{}")
+	if err != nil {
+		return "", err
+	}
+	refused, err := oauth.ParseErrorResponse(said)
+	if err != nil {
+		return "", err
+	}
+	return refusedBy(oauth.ErrorOf(refused.Error, refused.Description))
 }
 
 // wallet is the thief's own.

@@ -54,34 +54,32 @@ func ruleOf(said []byte) (hufu.Rule, error) {
 }
 
 // do makes one of the thief's own requests.
-func (a *attacker) do(ctx context.Context, method, address, kind, accept, body string) ([]byte, error) {
+func (a *attacker) do(ctx context.Context, method, address string, header http.Header, body string) (http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	req.Header.Set("Accept", accept)
-	if kind != "" {
-		req.Header.Set("Content-Type", kind)
-	}
+	req.Header = header
 	res, err := browse(a.internet).Do(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if method == http.MethodGet && err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("an answer of status %d", res.StatusCode)
 	}
-	return raw, err
+	return res.Header, raw, err
 }
 
 func (a *attacker) fetch(ctx context.Context, address, accept string) ([]byte, error) {
-	return a.do(ctx, http.MethodGet, address, "", accept, "")
+	_, raw, err := a.do(ctx, http.MethodGet, address, http.Header{"Accept": {accept}}, "")
+	return raw, err
 }
 
 // post hands a gate an answer and returns the rule it was refused by, "" when the door opened.
 func (a *attacker) post(ctx context.Context, address string, form url.Values) (hufu.Rule, error) {
-	said, err := a.do(ctx, http.MethodPost, address, formMedia, "application/json", form.Encode())
+	_, said, err := a.do(ctx, http.MethodPost, address, http.Header{"Content-Type": {formMedia}}, form.Encode())
 	if err != nil {
 		return "", err
 	}
@@ -151,6 +149,7 @@ func (a *attacker) tamper(ctx context.Context, t *tap) error {
 	if q == nil {
 		return errors.New("the victim's wallet did not answer")
 	}
+	t.path = "/gate/response"
 	return a.wire.tapped(t, func() error {
 		_, err := a.victim.wallet.Agree(ctx, a.ledger, q)
 		if t.said != nil || t.cut && errors.Is(err, errCut) {

@@ -88,7 +88,7 @@ func browse(t http.RoundTripper) *http.Client {
 	return &http.Client{Transport: t, Timeout: exchangeTime}
 }
 
-// wire is one wallet's connection, with a thief on it who reads its answers to doors and can change them.
+// wire is one wallet's connection, on which a thief may read what the wallet posts and is told, and change it.
 type wire struct {
 	http.RoundTripper
 
@@ -96,12 +96,13 @@ type wire struct {
 	tap *tap // nil: nobody listens
 }
 
-// tap is what the thief does to an answer.
+// tap is what the thief does to the forms that are posted to one path.
 type tap struct {
+	path   string // its end
 	change func(url.Values)
-	cut    bool       // the answer never arrives
-	sent   url.Values // as it went, or would have gone, on
-	said   []byte     // by the gate
+	cut    bool       // the form never arrives
+	sent   url.Values // the last, as it went, or would have gone, on
+	said   []byte     // the answer to it
 }
 
 var errCut = errors.New("demo: the wire was cut")
@@ -124,7 +125,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	t := w.tap
 	w.mu.Unlock()
-	if t == nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/gate/response") {
+	if t == nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, t.path) {
 		return w.RoundTripper.RoundTrip(r)
 	}
 	raw, err := io.ReadAll(r.Body)
