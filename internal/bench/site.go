@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -212,9 +213,10 @@ type from struct {
 }
 
 func (f from) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("X-Forwarded-For", f.address)
-	return f.base.RoundTrip(r)
+	forwarded := *r
+	forwarded.Header = maps.Clone(r.Header)
+	forwarded.Header.Set("X-Forwarded-For", f.address)
+	return f.base.RoundTrip(&forwarded)
 }
 
 // phone is somebody's wallet, at an address of its own.
