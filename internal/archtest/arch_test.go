@@ -43,6 +43,7 @@ var rooms = []room{
 	{"ledger/tx", 2, consensus},
 	{"ledger/proof", 2, pure},
 	{"ledger/state/", 3, consensus},
+	{"tilelog", 4, effects},
 	{"keys/keystore", 4, effects},
 	{"database/", 4, effects},
 	{"limit", 4, effects},
@@ -72,7 +73,7 @@ var sameRow = map[string][]string{
 // only says which packages may import a module path; everything else may not.
 var only = map[string][]string{
 	"github.com/cometbft/cometbft": {"ledger/node/", "ledger/client", "ledger/proof", "audit/", "internal/"},
-	"net/http":                     {"ledger/node/", "ledger/client/", "issuer/", "gate/", "wallet/", "audit/", "cmd/", "internal/", "web/"},
+	"net/http":                     {"ledger/node/", "ledger/client/", "tilelog", "issuer/", "gate/", "wallet/", "audit/", "cmd/", "internal/", "web/"},
 	"testing":                      {"ledger/store/storetest", "ledger/client/clienttest", "database/databasetest", "internal/"},
 }
 

@@ -1,0 +1,217 @@
+package tilelog_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/transparency-dev/tessera/api/layout"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/tilelog"
+	"github.com/hufu-id/hufu/tlog"
+)
+
+var origin = tlog.Origin(hufu.ID{1}.DID("demo"), "receipts")
+
+func signer(t *testing.T) keys.Signer {
+	t.Helper()
+	k, err := keys.Ed25519.Load(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func entry(i int) hufu.Digest { return sha256.Sum256(fmt.Appendf(nil, "entry %d", i)) }
+
+// database is a source.
+type database []hufu.Digest
+
+func (d *database) grow(n int) {
+	for len(*d) < n {
+		*d = append(*d, entry(len(*d)))
+	}
+}
+
+func (d *database) source(_ context.Context, from uint64, limit int) ([]hufu.Digest, error) {
+	if from >= uint64(len(*d)) {
+		return nil, nil
+	}
+	return (*d)[from:min(len(*d), int(from)+limit)], nil
+}
+
+func open(t *testing.T, dir string) *tilelog.Log {
+	t.Helper()
+	l, err := tilelog.Open(t.Context(), dir, origin, signer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func follow(t *testing.T, l *tilelog.Log, d *database) {
+	t.Helper()
+	size, err := l.Follow(t.Context(), d.source)
+	if err != nil || size != uint64(len(*d)) {
+		t.Fatalf("%d entries of %d: %v", size, len(*d), err)
+	}
+}
+
+func checkpoint(t *testing.T, l *tilelog.Log) *tlog.Checkpoint {
+	t.Helper()
+	s, err := l.Checkpoint(t.Context())
+	if err != nil || !s.IsBy(signer(t).Public()) || s.Origin != origin {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	return &s.Checkpoint
+}
+
+// A log that is closed and opened again, by one process or two, follows its database, and readers over HTTP
+// get proofs that hold.
+func TestFollow(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	var d database
+	follow(t, l, &d)
+	d.grow(3)
+	follow(t, l, &d)
+	first := checkpoint(t, l)
+	second := open(t, dir)
+	d.grow(700)
+	follow(t, second, &d)
+	follow(t, l, &d)
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	defer l.Close() //nolint:errcheck // nothing was added
+	follow(t, l, &d)
+	newest := checkpoint(t, l)
+	if first.Size != 3 || newest.Size != 700 {
+		t.Fatalf("%d, then %d entries", first.Size, newest.Size)
+	}
+	anchor, proof, err := l.Anchor(t.Context(), first.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := tlog.Parse(anchor)
+	if err != nil || s.Checkpoint != *newest || tlog.CheckConsistency(first, newest, proof) != nil {
+		t.Fatalf("%s %v", anchor, err)
+	}
+	if anchor, _, err := l.Anchor(t.Context(), 700); anchor != "" || err != nil {
+		t.Errorf("anchored what did not grow: %q, %v", anchor, err)
+	}
+	r := remote(t, l)
+	for _, i := range []int{0, 2, 255, 256, 511, 699} {
+		proof, err := r.Inclusion(t.Context(), uint64(i), 700)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := entry(i)
+		if err := tlog.CheckInclusion(newest, uint64(i), tlog.LeafHash(e[:]), proof); err != nil {
+			t.Errorf("entry %d: %v", i, err)
+		}
+	}
+}
+
+// remote reads a log over HTTP.
+func remote(t *testing.T, l *tilelog.Log) *tilelog.Reader {
+	srv := httptest.NewServer(l)
+	t.Cleanup(srv.Close)
+	get := func(name string) ([]byte, error) {
+		resp, err := http.Get(srv.URL + "/" + name)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return nil, fs.ErrNotExist
+		}
+		return io.ReadAll(resp.Body)
+	}
+	return &tilelog.Reader{Tile: func(_ context.Context, level, index uint64, partial uint8) ([]byte, error) {
+		raw, err := get(layout.TilePath(level, index, partial))
+		if err != nil && partial > 0 {
+			return get(layout.TilePath(level, index, 0))
+		}
+		return raw, err
+	}}
+}
+
+// A log does not go on from a database that lost or changed what was logged.
+func TestDatabaseContradicts(t *testing.T) {
+	l := open(t, t.TempDir())
+	defer l.Close() //nolint:errcheck // what it has is published
+	var d database
+	d.grow(5)
+	follow(t, l, &d)
+	lost := d[:4]
+	if _, err := l.Follow(t.Context(), lost.source); hufu.RuleOf(err) != tilelog.RuleAhead {
+		t.Errorf("a lost entry: %v", err)
+	}
+	other := append(database{}, d...)
+	other[4] = hufu.Digest{}
+	other.grow(9)
+	if _, err := l.Follow(t.Context(), other.source); hufu.RuleOf(err) != tilelog.RuleOther {
+		t.Errorf("a changed entry: %v", err)
+	}
+	if c := checkpoint(t, l); c.Size != 5 {
+		t.Errorf("the log has %d entries", c.Size)
+	}
+}
+
+func TestOpenRefused(t *testing.T) {
+	p256, err := keys.P256.Generate(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tilelog.Open(t.Context(), t.TempDir(), origin, p256); err == nil {
+		t.Error("a key that signs no checkpoints")
+	}
+	if _, err := tilelog.Open(t.Context(), t.TempDir(), "receipts", signer(t)); hufu.RuleOf(err) != tlog.RuleOrigin {
+		t.Errorf("an origin of nobody: %v", err)
+	}
+}
+
+// Only the log's own resources are served, and only to read.
+func TestServe(t *testing.T) {
+	l := open(t, t.TempDir())
+	defer l.Close() //nolint:errcheck // what it has is published
+	d := database{}
+	d.grow(2)
+	follow(t, l, &d)
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/checkpoint", 200},
+		{"GET", "/tile/0/000.p/2", 200},
+		{"GET", "/tile/entries/000.p/2", 200},
+		{"GET", "/tile/0/000.p/1", 404},
+		{"GET", "/tile/0/000", 404},
+		{"GET", "/tile/64/000", 404},
+		{"GET", "/", 404},
+		{"GET", "/writer.lock", 404},
+		{"GET", "/.state/treeState", 404},
+		{"GET", "/tile/../.state/treeState", 404},
+		{"POST", "/checkpoint", 405},
+	} {
+		w := httptest.NewRecorder()
+		l.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.status)
+		}
+	}
+}
