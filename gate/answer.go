@@ -230,7 +230,7 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d de
 	if r.Decision == hufu.Allow {
 		o.Grant = &Grant{Contract: r.Contract, Version: r.Version, From: r.Time, Until: r.Until}
 	}
-	e := Entry{Time: r.Time, Decision: r.Decision, Rule: r.Rule, Token: token}
+	e := Entry{Time: r.Time, Decision: r.Decision, Rule: r.Rule, Token: token, Gate: g.DID}
 	if r.Contract != (hufu.ContractID{}) {
 		e.Contract = r.Contract.String()
 	}

@@ -52,6 +52,8 @@ type errorJSON struct {
 //	GET  /gate/vp/page/{page}/events    server-sent events: answered, expired
 //	POST /gate/vp/page/{page}/return    where that browser goes on, once the session is answered
 //	GET  /gate/vp/done                  where the wallet's browser ends then
+//	GET  /gate/log/checkpoint           with tile/...: the log of receipts (C2SP tlog-tiles), if there is one
+//	GET  /gate/log/entry/{digest}       which entry of it a receipt is
 //
 // A decision, allow or deny, is answered with 200: the response was processed. What is no answer to the
 // request is answered with 400 and "invalid_request"; it has a receipt as well. Wallets may be pages of any
@@ -75,6 +77,10 @@ func (g *Gate) Handler() http.Handler {
 	mux.HandleFunc("POST /gate/vp/page/{page}/return", bounded(g.serveReturn, 0))
 	mux.HandleFunc("GET /gate/vp/done", bounded(g.serveDone, 0))
 	mux.HandleFunc("GET /gate/vp/assets/{name}", bounded(serveAsset, 0))
+	if g.Log != nil {
+		mux.Handle("GET /gate/log/", http.StripPrefix("/gate/log", g.Log))
+		mux.HandleFunc("GET /gate/log/entry/{digest}", anyOrigin(bounded(g.serveEntry, 0)))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")

@@ -17,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/protocol/oid4vp"
 	"github.com/hufu-id/hufu/protocol/receipt"
+	"github.com/hufu-id/hufu/tilelog"
 )
 
 // DefaultLifetime is how long a request may be answered when [Config] does not say.
@@ -44,6 +45,7 @@ type Config struct {
 	Store       Store
 	ResponseURI string        // where wallets post their answers; ends with /response, see [Gate.Handler]
 	Lifetime    time.Duration // of a request; 0 is DefaultLifetime
+	Log         *tilelog.Log  // of receipts, at [LogName], brought up by [Gate.FollowLog]; nil: there is none
 
 	// Certificate lets the gate name itself by the x509 client identifier prefixes; nil: it cannot.
 	Certificate *Certificate

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/protocol/receipt"
 )
 
 // Session is one request that was sent and may be answered once.
@@ -64,7 +65,8 @@ type Entry struct {
 	Contract string // empty when the answer belonged to no request
 	Decision hufu.Decision
 	Rule     hufu.Rule
-	Token    string // the signed receipt
+	Token    string   // the signed receipt
+	Gate     hufu.DID // whose receipt it is
 }
 
 // Errors of a [Store].
@@ -93,6 +95,11 @@ type Store interface {
 	Conclude(ctx context.Context, state string, e Entry, c Conclusion) (int64, error)
 	// Receipts lists up to limit receipts with a number above after, in order.
 	Receipts(ctx context.Context, after int64, limit int) ([]Entry, error)
+
+	// Logged lists up to limit entries of a gate's log (receipt.LogEntry) from one on; they are its receipts in
+	// order, counted from 0 without gaps. EntryOf finds the number of one, or ErrNotLogged.
+	Logged(ctx context.Context, gate hufu.DID, from uint64, limit int) ([]hufu.Digest, error)
+	EntryOf(ctx context.Context, gate hufu.DID, digest hufu.Digest) (uint64, error)
 
 	// ByState, ByTicket and ByPage find a session, or ErrUnknownSession.
 	ByState(ctx context.Context, state string) (Progress, error)
@@ -148,14 +155,16 @@ func (s store) Append(ctx context.Context, e Entry) (number int64, err error) {
 
 // appendReceipt numbers without gaps, as changes happen one after another.
 func appendReceipt(ctx context.Context, t *database.Tx, e Entry) (number int64, err error) {
-	err = t.QueryRowContext(ctx, `INSERT INTO receipts (number, time, contract, decision, rule, token)
-		VALUES ((SELECT coalesce(max(number), 0) + 1 FROM receipts), ?, ?, ?, ?, ?) RETURNING number`,
-		e.Time.Unix(), e.Contract, e.Decision.String(), string(e.Rule), e.Token).Scan(&number)
+	digest := receipt.LogEntry(e.Token)
+	err = t.QueryRowContext(ctx, `INSERT INTO receipts (number, time, contract, decision, rule, token, gate, entry, digest)
+		VALUES ((SELECT coalesce(max(number), 0) + 1 FROM receipts), ?1, ?2, ?3, ?4, ?5, ?6,
+			(SELECT coalesce(max(entry), -1) + 1 FROM receipts WHERE gate = ?6), ?7) RETURNING number`,
+		e.Time.Unix(), e.Contract, e.Decision.String(), string(e.Rule), e.Token, string(e.Gate), digest[:]).Scan(&number)
 	return number, err
 }
 
 func (s store) Receipts(ctx context.Context, after int64, limit int) ([]Entry, error) {
-	rows, err := s.QueryContext(ctx, "SELECT number, time, contract, decision, rule, token FROM receipts WHERE number > ? ORDER BY number LIMIT ?", after, limit)
+	rows, err := s.QueryContext(ctx, "SELECT number, time, contract, decision, rule, token, coalesce(gate, '') FROM receipts WHERE number > ? ORDER BY number LIMIT ?", after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -164,14 +173,14 @@ func (s store) Receipts(ctx context.Context, after int64, limit int) ([]Entry, e
 	for rows.Next() {
 		var e Entry
 		var at int64
-		var decision, rule string
-		if err := rows.Scan(&e.Number, &at, &e.Contract, &decision, &rule, &e.Token); err != nil {
+		var decision, rule, gate string
+		if err := rows.Scan(&e.Number, &at, &e.Contract, &decision, &rule, &e.Token, &gate); err != nil {
 			return nil, err
 		}
 		if err := e.Decision.UnmarshalText([]byte(decision)); err != nil {
 			return nil, err
 		}
-		e.Time, e.Rule = time.Unix(at, 0).UTC(), hufu.Rule(rule)
+		e.Time, e.Rule, e.Gate = time.Unix(at, 0).UTC(), hufu.Rule(rule), hufu.DID(gate)
 		out = append(out, e)
 	}
 	return out, rows.Err()

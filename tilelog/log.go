@@ -17,13 +17,16 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/state/anchors"
+	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/tlog"
 )
 
 // Rules that a log refuses to go on by.
 const (
-	RuleAhead hufu.Rule = "tilelog.ahead" // the log has entries that the database lost
-	RuleOther hufu.Rule = "tilelog.other" // the database has another entry where the log ends
+	RuleAhead  hufu.Rule = "tilelog.ahead"  // the log has entries that the database lost
+	RuleOther  hufu.Rule = "tilelog.other"  // the database has another entry where the log ends
+	RuleBehind hufu.Rule = "tilelog.behind" // the ledger has a checkpoint that the log does not continue
 )
 
 const (
@@ -209,20 +212,26 @@ func (l *Log) Checkpoint(ctx context.Context) (*tlog.Signed, error) {
 	return tlog.Parse(string(raw))
 }
 
-// Anchor is the published checkpoint, signed with the present key, and the proof that it continues the log's
-// first since entries. It is empty when the log has no more than these.
-func (l *Log) Anchor(ctx context.Context, since uint64) (checkpoint string, proof []hufu.Digest, err error) {
+// Anchor is what puts the published checkpoint, signed with the present key, on a ledger that has last of this
+// log, nil for nothing. It is nil when the log has not grown since.
+func (l *Log) Anchor(ctx context.Context, last *anchors.Log) (*tx.AnchorCommit, error) {
 	c, err := l.Checkpoint(ctx)
-	if err != nil || c.Size <= since {
-		return "", nil, err
+	if err != nil {
+		return nil, err
 	}
-	if since > 0 {
-		if proof, err = (&Reader{Tile: l.reader.ReadTile}).Consistency(ctx, since, c.Size); err != nil {
-			return "", nil, err
+	b := new(tx.AnchorCommit)
+	switch {
+	case c.Size == 0, last != nil && c.Size == last.Size && c.Root == last.Root:
+		return nil, nil
+	case last != nil && c.Size <= last.Size:
+		return nil, hufu.Refuse(RuleBehind, "the log has %d entries, and the ledger has its checkpoint of %d", c.Size, last.Size)
+	case last != nil:
+		if b.Proof, err = (&Reader{Tile: l.reader.ReadTile}).Consistency(ctx, last.Size, c.Size); err != nil {
+			return nil, err
 		}
 	}
-	checkpoint, err = tlog.Sign(rand.Reader, l.signer, c.Checkpoint)
-	return checkpoint, proof, err
+	b.Checkpoint, err = tlog.Sign(rand.Reader, l.signer, c.Checkpoint)
+	return b, err
 }
 
 // noteSigner is a key as signed notes have it.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/state/anchors"
 	"github.com/hufu-id/hufu/tilelog"
 	"github.com/hufu-id/hufu/tlog"
 )
@@ -102,16 +103,24 @@ func TestFollow(t *testing.T) {
 	if first.Size != 3 || newest.Size != 700 {
 		t.Fatalf("%d, then %d entries", first.Size, newest.Size)
 	}
-	anchor, proof, err := l.Anchor(t.Context(), first.Size)
+	anchor, err := l.Anchor(t.Context(), &anchors.Log{Size: first.Size, Root: first.Root})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := tlog.Parse(anchor)
-	if err != nil || s.Checkpoint != *newest || tlog.CheckConsistency(first, newest, proof) != nil {
-		t.Fatalf("%s %v", anchor, err)
+	s, err := tlog.Parse(anchor.Checkpoint)
+	if err != nil || s.Checkpoint != *newest || tlog.CheckConsistency(first, newest, anchor.Proof) != nil {
+		t.Fatalf("%+v %v", anchor, err)
 	}
-	if anchor, _, err := l.Anchor(t.Context(), 700); anchor != "" || err != nil {
-		t.Errorf("anchored what did not grow: %q, %v", anchor, err)
+	if anchor, err := l.Anchor(t.Context(), nil); err != nil || anchor.Validate() != nil || anchor.Proof != nil {
+		t.Errorf("a first anchor: %+v, %v", anchor, err)
+	}
+	if anchor, err := l.Anchor(t.Context(), &anchors.Log{Size: newest.Size, Root: newest.Root}); anchor != nil || err != nil {
+		t.Errorf("anchored what did not grow: %+v, %v", anchor, err)
+	}
+	for _, last := range []*anchors.Log{{Size: 701}, {Size: 700}} {
+		if _, err := l.Anchor(t.Context(), last); hufu.RuleOf(err) != tilelog.RuleBehind {
+			t.Errorf("the ledger knows more: %v", err)
+		}
 	}
 	r := remote(t, l)
 	for _, i := range []int{0, 2, 255, 256, 511, 699} {

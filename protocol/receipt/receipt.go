@@ -198,3 +198,7 @@ func (s *Signed) Answers(nonce string, presentations []string) error {
 	}
 	return nil
 }
+
+// LogEntry is what a gate's log has of a receipt: the SHA-256 of the signed token. The token has no claim, and a
+// signature besides, so the entry says nothing to whoever does not have the receipt.
+func LogEntry(token string) hufu.Digest { return sha256.Sum256([]byte(token)) }
