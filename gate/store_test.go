@@ -27,6 +27,7 @@ func TestStores(t *testing.T) {
 		open := func(t *testing.T) gate.Store { return must[gate.Store](t)(gate.OpenStore(t.Context(), dsn)) }
 		t.Run("sessions", func(t *testing.T) { testSessions(t, open(t)) })
 		t.Run("receipts", func(t *testing.T) { testReceipts(t, open(t)) })
+		t.Run("log", func(t *testing.T) { testLog(t, open(t)) })
 		t.Run("conclusions", func(t *testing.T) { testConclusions(t, open(t)) })
 		t.Run("forgets", func(t *testing.T) { testForgetsOldSessions(t, open(t)) })
 	})
