@@ -26,7 +26,7 @@ const (
 )
 
 // Handler serves what wallets, browsers and verifiers ask of the issuer, at the [Service.Paths] of its
-// origin: status lists (Token Status List §8) and, with an [Exchange], the metadata and endpoints of
+// origin: status lists (Token Status List §8), the log of readings of files (C2SP tlog-tiles) if there is one and, with an [Exchange], the metadata and endpoints of
 // OpenID4VCI and of its authorization server.
 //
 // What is for software may be read from any origin, without cookies; the pages for people may not even
@@ -35,6 +35,9 @@ func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /statuslists/{did}/{list}", s.serveList)
 	mux.HandleFunc("OPTIONS /statuslists/{did}/{list}", preflight("GET"))
+	if s.cfg.AccessLog != nil {
+		mux.Handle("GET "+logPath, s.serveLog())
+	}
 	if s.exchange == nil {
 		return mux
 	}
@@ -64,6 +67,9 @@ func (s *Service) Handler() http.Handler {
 // Paths are the patterns of [http.ServeMux] that [Service.Handler] is to be mounted at.
 func (s *Service) Paths() []string {
 	out := []string{"/statuslists/"}
+	if s.cfg.AccessLog != nil {
+		out = append(out, logPath)
+	}
 	if s.exchange == nil {
 		return out
 	}

@@ -196,7 +196,7 @@ func (s *Service) key(ctx context.Context, t *database.Tx, ref PersonRef, purpos
 	case sealedKey == nil:
 		return nil, nil, hufu.Refuse(RuleErased, "the person's file was erased")
 	}
-	if _, err := t.ExecContext(ctx, "INSERT INTO accesses (person, time, purpose) VALUES (?, ?, ?)", ref[:], s.cfg.Now().Unix(), purpose); err != nil {
+	if err := s.recordAccess(ctx, t, ref, purpose); err != nil {
 		return nil, nil, err
 	}
 	key, err = s.vault.dataKey(ref, sealedKey)
@@ -242,11 +242,16 @@ func (s *Service) File(ctx context.Context, ref PersonRef, purpose string) (*ros
 type Access struct {
 	Time    time.Time `json:"time"`
 	Purpose string    `json:"purpose"`
+
+	// Where the record is in the issuer's log and the salt of its digest there ([AccessEntry]); nil for
+	// records from before the log.
+	Entry *uint64 `json:"entry,omitempty"`
+	Salt  []byte  `json:"salt,omitempty"`
 }
 
 // Accesses lists the readings of a person's file, oldest first. They stay when the file is erased.
 func (s *Service) Accesses(ctx context.Context, ref PersonRef) ([]Access, error) {
-	rows, err := s.store.QueryContext(ctx, "SELECT time, purpose FROM accesses WHERE person = ? ORDER BY number", ref[:])
+	rows, err := s.store.QueryContext(ctx, "SELECT time, purpose, entry, salt FROM accesses WHERE person = ? ORDER BY number", ref[:])
 	if err != nil {
 		return nil, fmt.Errorf("issuer: store: %w", err)
 	}
@@ -255,7 +260,7 @@ func (s *Service) Accesses(ctx context.Context, ref PersonRef) ([]Access, error)
 	for rows.Next() {
 		var a Access
 		var at int64
-		if err := rows.Scan(&at, &a.Purpose); err != nil {
+		if err := rows.Scan(&at, &a.Purpose, &a.Entry, &a.Salt); err != nil {
 			return nil, fmt.Errorf("issuer: store: %w", err)
 		}
 		a.Time = time.Unix(at, 0).UTC()

@@ -32,7 +32,7 @@ var (
 	errNoNet = errors.New("the ledger is out of reach")
 )
 
-// ledger runs the ledger's own status module on a state in memory.
+// ledger runs the ledger's own status and anchor modules on a state in memory.
 type ledger struct {
 	mu     sync.Mutex
 	state  *state.Overlay
@@ -59,7 +59,7 @@ func (l *ledger) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
 	}
 	l.height++
 	l.state.Nested()
-	if err := status.Apply(state.Context{Network: network, Height: l.height, Time: morning.Unix()}, l.state, t); err != nil {
+	if err := applyTx(state.Context{Network: network, Height: l.height, Time: morning.Unix()}, l.state, t, status.Apply); err != nil {
 		l.state.Discard()
 		return client.Receipt{Height: l.height}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/tilelog"
 )
 
 // The credential types that the issuer knows how to make.
@@ -80,7 +81,10 @@ type Config struct {
 	// other credentials, to an authority of DID, whose own is left out (package x5c). With it,
 	// credentials are issued under the certificate, too.
 	Chain [][]byte
-	Log   *slog.Logger // optional: what went wrong, without personal data
+	// AccessLog is optional: the log of readings of files, at [LogName], brought up by [Service.FollowLog].
+	AccessLog *tilelog.Log
+
+	Log *slog.Logger // optional: what went wrong, without personal data
 	// Issued, if not nil, is told of the copies that were issued, by credential type, for counting.
 	Issued func(vct string, copies int)
 }

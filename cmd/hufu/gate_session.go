@@ -101,6 +101,12 @@ func (a *app) addGates(ctx context.Context, l *session, g *origin, p *served) er
 		if err != nil {
 			return err
 		}
+		if door.Log, err = a.openLog(ctx, l, name, gate.LogName); err != nil {
+			return err
+		}
+		if door.Log != nil {
+			p.keepLog(ctx, l, g, door.Log, gateLog(l, name, door))
+		}
 		token, err := l.home.GateToken(rand.Reader, name, false)
 		if err != nil {
 			return err

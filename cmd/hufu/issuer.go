@@ -26,7 +26,7 @@ import (
 func (a *app) issuerCmd() *cobra.Command {
 	return group("issuer", "An agency's work: enrol people, issue to them, set the status of what they hold",
 		"  hufu issuer enrol roster.csv --as agency\n  hufu issuer status --person 99...X --set revoked --reason requested --as agency",
-		a.issuerEnrolCmd(), a.issuerNonceCmd(), a.issuerIssueCmd(), a.issuerStatusCmd(), a.issuerAccessCmd(), a.issuerEraseCmd(), a.issuerOfferCmd(), a.issuerPasscodeCmd(), a.issuerReleaseCmd(), a.issuerServeCmd())
+		a.issuerEnrolCmd(), a.issuerNonceCmd(), a.issuerIssueCmd(), a.issuerStatusCmd(), a.issuerAccessCmd(), a.issuerEraseCmd(), a.issuerOfferCmd(), a.issuerPasscodeCmd(), a.issuerReleaseCmd(), a.issuerAnchorCmd(), a.issuerServeCmd())
 }
 
 // openIssuer opens the issuer of one of the home's identities, whose status lists are served at base, or where

@@ -83,16 +83,27 @@ func (a *app) addIssuer(ctx context.Context, l *session, g *origin, p *served, n
 	if err != nil {
 		return err
 	}
+	opened, err := a.openLog(ctx, l, name, issuer.LogName)
+	if err != nil {
+		return err
+	}
 	s, err := a.openIssuer(ctx, l, name, g.url, func(c *issuer.Config, key roleKey) (err error) {
 		g.roles.ofIssuer(c)
+		c.AccessLog = opened
 		c.Exchange, c.Log = x, g.options.Log
 		c.Chain, err = issuerChain(ctx, l, name, c.DID, key, o.country)
 		return err
 	})
 	if err != nil {
+		if opened != nil {
+			err = errors.Join(err, opened.Close())
+		}
 		return err
 	}
 	p.closers = append(p.closers, s.Close)
+	if opened != nil {
+		p.keepLog(ctx, l, g, opened, issuerLog(name, s))
+	}
 	p.Issuer, p.IssuerPaths = s.Handler(), s.Paths()
 	maps.Copy(p.verbs, office{s}.verbs())
 	return nil

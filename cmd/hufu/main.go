@@ -6,11 +6,14 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
 	"slices"
 	"syscall"
+
+	"k8s.io/klog/v2"
 )
 
 // version is set by the linker.
@@ -22,6 +25,8 @@ var version = "dev"
 const heapRoom = 32 << 20
 
 func main() {
+	// What the tile logs' library says of its work.
+	klog.SetSlogLogger(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	room := make([]byte, heapRoom)
 	status := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	runtime.KeepAlive(room)

@@ -43,6 +43,7 @@ type originOptions struct {
 	tls, certificate, key string
 	behindProxy           bool
 	rate                  float64
+	anchorEvery           time.Duration
 	log                   slog.Level
 	verbose               bool
 }
@@ -56,6 +57,7 @@ func (o *originOptions) add(c *cobra.Command, listen string) {
 	f.StringVar(&o.key, "tls-key", "", "PEM file of the certificate's private key")
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "a proxy on this machine says in X-Forwarded-For whom it speaks for")
 	f.Float64Var(&o.rate, "rate", server.DefaultRate.PerSecond, "requests a second that one address may make in the long run, four times as many at once; addresses of this machine are not counted")
+	f.DurationVar(&o.anchorEvery, "anchor-every", defaultAnchorEvery, "how often the logs of receipts and of looks at files are anchored on the ledger, when they grew; 0: never")
 	f.TextVar(&o.log, "log", slog.LevelInfo, "least level of what is logged: debug, info (requests), warn or error")
 	f.BoolVar(&o.verbose, "verbose", false, "log what the engine does")
 }
@@ -71,6 +73,8 @@ func (o *originOptions) check() error {
 		return usagef("--tls-cert and --tls-key go together")
 	case o.tls != "" && o.certificate != "":
 		return usagef("--tls %s makes its own certificate: leave out --tls-cert and --tls-key", server.SelfSigned)
+	case o.anchorEvery != 0 && o.anchorEvery < minAnchorEvery:
+		return usagef("--anchor-every is %s or more, or 0", minAnchorEvery)
 	case o.rate <= 0:
 		return usagef("--rate is a number above 0")
 	}
@@ -94,17 +98,18 @@ func (o *originOptions) check() error {
 // origin is an opened HTTP interface.
 type origin struct {
 	net.Listener
-	url        string
-	trustFile  string // of a development certificate
-	options    server.Options
-	registry   *prometheus.Registry
-	roles      *roleMetrics
-	stopTraces func(context.Context) error
+	url         string
+	trustFile   string // of a development certificate
+	options     server.Options
+	anchorEvery time.Duration
+	registry    *prometheus.Registry
+	roles       *roleMetrics
+	stopTraces  func(context.Context) error
 }
 
 // openOrigin opens the HTTP interface that o describes, for a home in dir.
 func (a *app) openOrigin(ctx context.Context, dir string, o *originOptions) (g *origin, err error) {
-	g = &origin{registry: prometheus.NewRegistry()}
+	g = &origin{registry: prometheus.NewRegistry(), anchorEvery: o.anchorEvery}
 	g.roles = newRoleMetrics(g.registry)
 	g.options = server.Options{
 		Log: a.serverLog(o.log), Metrics: g.registry, BehindProxy: o.behindProxy,

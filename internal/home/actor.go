@@ -94,6 +94,32 @@ func (a *Actor) Sign(ctx context.Context, body tx.Body, sponsor *Actor) ([]byte,
 	return a.build(ctx, s, body, sponsor, signers)
 }
 
+// ErrNoCheckpointKey means that an identity has no present Ed25519 control key here, the only kind that signs
+// logs' checkpoints.
+var ErrNoCheckpointKey = errors.New("home: no Ed25519 control key")
+
+// CheckpointSigner is the key that the actor's logs are signed with.
+func (a *Actor) CheckpointSigner(ctx context.Context) (keys.Signer, error) {
+	s, err := a.standing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.record == nil {
+		return nil, ErrNoCheckpointKey
+	}
+	for _, e := range a.home.keys.List() {
+		if !strings.HasPrefix(e.Name, a.name+"/control/") || e.Public.Suite() != keys.Ed25519 {
+			continue
+		}
+		for i := range s.record.Keys {
+			if k := &s.record.Keys[i]; k.Current() && string(k.Multikey) == string(e.Public.Multikey()) {
+				return a.home.keys.Signer(e.Name)
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w of %s", ErrNoCheckpointKey, a.name)
+}
+
 // Create puts the actor's identifier on the ledger, charged to a sponsor of this home or, with open
 // set, to the open quota of the member it names. It is done already when the ledger has it.
 func (a *Actor) Create(ctx context.Context, sponsor *Actor, open *hufu.ID) error {

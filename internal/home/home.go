@@ -22,6 +22,7 @@ const (
 	NodeDir      = "node"         // the validator's databases
 	IssuerFile   = "issuer.db"    // people, encrypted one by one
 	GateFile     = "gate.db"      // receipts and used nonces
+	LogsDir      = "logs"         // of receipts and of looks at files, by identity
 	runFile      = "run.json"     // where the running process listens
 )
 
