@@ -160,7 +160,7 @@ type Visit struct {
 	Destination    string // where the browser goes with the answer
 	Configurations []*Configuration
 	SignedIn       bool
-	Lang           string // the wallet's wish for a language, or ""
+	Locales        []string // the languages that the wallet wishes for, the best first
 
 	id      []byte
 	request *oauth.AuthorizationRequest
@@ -241,6 +241,7 @@ func (s *Service) visit(ctx context.Context, t *database.Tx, requestURI, cookie 
 		v.Configurations = append(v.Configurations, &Configuration{ID: id})
 	}
 	v.Client, v.Destination, v.SignedIn = v.request.ClientID, v.request.RedirectURI, v.person != nil
+	v.Locales = strings.Fields(v.request.Locales)
 	return v, nil
 }
 

@@ -117,7 +117,11 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, f oauth.Form, probl
 			HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(p.s.exchange.URL, "https://"),
 		})
 	}
-	pg := p.page(r, f.Get("lang"))
+	wish := f.Get("lang")
+	if wish == "" {
+		wish = firstOf(v.Locales)
+	}
+	pg := p.page(r, wish)
 	pg.ClientID, pg.RequestURI, pg.Token, pg.Visit, pg.Problem = client, uri, formToken(cookie), v, problem
 	pg.Destination = destination(v.Destination)
 	name := "signin.html"
@@ -198,16 +202,25 @@ func (p *pages) page(r *http.Request, wish string) *page {
 // likesChinese reports whether the first language of an Accept-Language header that there are pages in
 // is Chinese.
 func likesChinese(accept string) bool {
+	var tags []string
 	for a := range strings.SplitSeq(accept, ",") {
 		tag, _, _ := strings.Cut(strings.TrimSpace(a), ";")
+		tags = append(tags, tag)
+	}
+	return firstOf(tags) == "zh-Hans"
+}
+
+// firstOf is the first of languages that there are pages in, or "".
+func firstOf(tags []string) string {
+	for _, tag := range tags {
 		switch primary, _, _ := strings.Cut(strings.ToLower(tag), "-"); primary {
 		case "zh":
-			return true
+			return "zh-Hans"
 		case "en":
-			return false
+			return "en"
 		}
 	}
-	return false
+	return ""
 }
 
 // inLanguage is a text in a language, in a related one, or in any.

@@ -82,6 +82,20 @@ func wants(t *testing.T, page *answer, texts ...string) {
 	}
 }
 
+// The wallet knows its person's language; the person can still change it.
+func TestLanguageOfTheWallet(t *testing.T) {
+	o := openOffice(t)
+	p := o.phone(true)
+	b := p.browser()
+	b.lang = "en"
+	address := p.authorizationURL(p.pushed(func(r *oauth.AuthorizationRequest) { r.Locales = "fr zh-Hant en" }))
+	wants(t, b.get(address), `lang="zh-Hans"`, "登录")
+	wants(t, b.get(address+"&lang=en"), `<html lang="en">`, "Sign in")
+	other := p.browser()
+	other.lang = "zh"
+	wants(t, other.get(p.authorizationURL(p.pushed(func(r *oauth.AuthorizationRequest) { r.Locales = "fr" }))), "登录")
+}
+
 func TestVisitsRefused(t *testing.T) {
 	o := openOffice(t)
 	who := adult(t, o.people)

@@ -9,7 +9,7 @@ import (
 func TestPlain(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                          "",
-		"Lib­rary":                  "Lib�rary", // a hyphen that is not seen
+		"Lib\u00adrary":             "Lib�rary", // a hyphen that is not seen
 		"图书馆 Bücherei 🐯":            "图书馆 Bücherei 🐯",
 		"a\nWho asks:  a ministry":  "a�Who asks:  a ministry",
 		"\x1b[2J\x1b[31mred":        "�[2J�[31mred",

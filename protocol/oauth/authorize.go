@@ -25,6 +25,7 @@ type AuthorizationRequest struct {
 	IssuerState string // of the credential offer
 	DPoPKey     string // dpop_jkt: thumbprint of the key that the token is to be bound to
 	Prompt      string
+	Locales     string // ui_locales: BCP 47 tags, the best first, with spaces between (OpenID Connect Core §3.1.2.1)
 }
 
 // ParseAuthorizationRequest reads the parameters of a pushed or a direct authorization request. It
@@ -37,6 +38,7 @@ func ParseAuthorizationRequest(f Form) (*AuthorizationRequest, error) {
 		State: f.text("state", maxText, &problem), Challenge: f.text("code_challenge", maxText, &problem),
 		IssuerState: f.text("issuer_state", maxText, &problem), DPoPKey: f.text("dpop_jkt", maxText, &problem),
 		Details: []byte(f.Get("authorization_details")), Prompt: f.text("prompt", maxText, &problem),
+		Locales: f.text("ui_locales", maxText, &problem),
 	}
 	scope := f.text("scope", maxText, &problem)
 	switch {
@@ -101,6 +103,7 @@ func (r *AuthorizationRequest) Form() Form {
 	f.set("issuer_state", r.IssuerState)
 	f.set("dpop_jkt", r.DPoPKey)
 	f.set("prompt", r.Prompt)
+	f.set("ui_locales", r.Locales)
 	if len(r.Resource) > 0 {
 		f["resource"] = r.Resource
 	}
