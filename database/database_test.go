@@ -337,6 +337,9 @@ func TestRefusedPlaces(t *testing.T) {
 				_ = d.Close()
 				t.Fatal("opened")
 			}
+			if unreachable := errors.Is(err, database.ErrUnreachable); unreachable != (name == "nobody there") {
+				t.Errorf("unreachable is %t: %v", unreachable, err)
+			}
 			if strings.Contains(err.Error(), "secret-word") {
 				t.Errorf("the password is in %q", err)
 			}

@@ -111,11 +111,18 @@ func (d *DB) openPostgres(dsn string) error {
 	return nil
 }
 
+// ErrUnreachable means that there is no PostgreSQL where the DSN says, or that it lets nobody of that name in.
+var ErrUnreachable = errors.New("the server cannot be reached")
+
 // hide keeps a DSN that does not parse, and may hold a password, out of errors.
 func hide(err error) error {
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {
 		return errors.New("the DSN does not read as postgres://user:password@host:port/name")
+	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return fmt.Errorf("%w: %w", ErrUnreachable, connect)
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/contract/dcql"
 	"github.com/hufu-id/hufu/gate"
+	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/issuer"
@@ -52,6 +54,8 @@ func hintFor(err error) string {
 		{node.ErrReadOnly, "give this user the right to write there"},
 		{node.ErrWrongNetwork, "leave --network out, or name another --home"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
+		{database.ErrUnreachable, "is it running, and does --db or HUFU_DB name it?"},
+		{admin.ErrNotRunning, "start it with: hufu up --home DIR"},
 		{syscall.EADDRINUSE, "another process listens there: name other addresses with --listen and --rpc"},
 		{wallet.ErrNotEmpty, "name another directory with --home"},
 		{wallet.ErrBackup, "nothing was changed; try again with the passphrase of the backup"},

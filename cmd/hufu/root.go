@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hufu-id/hufu/database"
 )
 
 // app is what every command shares: the streams and the flags of the root command.
@@ -41,6 +44,9 @@ Run a network of one:    hufu up --home ./net`,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if err := c.ValidateRequiredFlags(); err != nil {
 				return usageOf(c, err)
+			}
+			if dsn := cmp.Or(a.db, os.Getenv(databaseEnv)); dsn != "" && !database.IsPostgres(dsn) {
+				return usagef("--db and %s name a PostgreSQL database: postgres://USER@HOST/NAME", databaseEnv)
 			}
 			return nil
 		},
