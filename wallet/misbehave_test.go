@@ -3,7 +3,9 @@ package wallet_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -258,6 +260,60 @@ func TestContractInMdoc(t *testing.T) {
 	d.mode, d.change = oid4vp.ModeDC, nil
 	_, err = w.ConsiderObject(context.Background(), s, d.sign(d.asks()))
 	wantRule(t, err, oid4vp.RuleRequest)
+}
+
+// Nobody elsewhere has the wallet call what listens on this machine.
+func TestNobodyElsewhereNamesThisMachine(t *testing.T) {
+	s := newScene(t)
+	called := false
+	here := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	defer here.Close()
+	mux := http.NewServeMux()
+	elsewhere := httptest.NewTLSServer(mux)
+	defer elsewhere.Close()
+	w := must[*wallet.Wallet](t)(wallet.Open(wallet.Config{Store: wallet.NewMemory(), Now: s.Now, Rand: s.Rand, HTTP: elsewhere.Client()}))
+	document := func(path string, v any) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, v) })
+	}
+	issuer := func(path, credential, token string) {
+		url := elsewhere.URL + path
+		document("/.well-known/openid-credential-issuer"+path, map[string]any{
+			"credential_issuer": url, "credential_endpoint": credential, "credential_configurations_supported": map[string]any{"a": map[string]any{
+				"format": "dc+sd-jwt", "vct": "a", "cryptographic_binding_methods_supported": []string{"jwk"},
+				"proof_types_supported": map[string]any{"jwt": map[string]any{"proof_signing_alg_values_supported": []string{"ES256"}}},
+			}},
+		})
+		document("/.well-known/oauth-authorization-server"+path, map[string]any{
+			"issuer": url, "token_endpoint": token, "response_types_supported": []string{"code"}, "grant_types_supported": []string{oauth.GrantPreAuthorized},
+		})
+	}
+	offer := func(issuer string) map[string]any {
+		return map[string]any{"credential_issuer": issuer, "credential_configuration_ids": []string{"a"}, "grants": map[string]any{oauth.GrantPreAuthorized: map[string]any{"pre-authorized_code": "x"}}}
+	}
+	issuer("/good", elsewhere.URL+"/c", elsewhere.URL+"/t")
+	issuer("/credential", here.URL+"/c", elsewhere.URL+"/t")
+	issuer("/token", elsewhere.URL+"/c", here.URL+"/t")
+	for _, name := range []string{"good", "credential", "token"} {
+		document("/offer/"+name, offer(elsewhere.URL+"/"+name))
+	}
+	document("/offer/issuer", offer(here.URL))
+	for name, rule := range map[string]hufu.Rule{"good": "", "credential": wallet.RuleRemote, "token": wallet.RuleRemote, "issuer": wallet.RuleRemote} {
+		if _, err := w.Invited(context.Background(), s, oid4vci.ReferenceLink("x://", elsewhere.URL+"/offer/"+name)); hufu.RuleOf(err) != rule || rule == "" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	d := s.desk(func(d *desk) { d.s.t = t })
+	mux.HandleFunc("/request", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/oauth-authz-req+jwt")
+		io.WriteString(w, d.sign(d.asks()))
+	})
+	link := must[string](t)(oid4vp.Link{ClientID: oid4vp.ClientID(s.owner.DID), RequestURI: elsewhere.URL + "/request"}.URI(""))
+	_, err := w.Consider(context.Background(), s, link)
+	wantRule(t, err, wallet.RuleRemote)
+	if called {
+		t.Error("this machine was called")
+	}
 }
 
 // Nothing of an error tells what was secret in an address.

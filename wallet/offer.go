@@ -58,6 +58,9 @@ func (w *Wallet) Invited(ctx context.Context, l Ledger, link string) (*Invitatio
 		if offer, err = oid4vci.ParseOffer(a.body); err != nil {
 			return nil, err
 		}
+		if err := stays(address, offer.CredentialIssuer); err != nil {
+			return nil, err
+		}
 	}
 	inv := &Invitation{Issuer: offer.CredentialIssuer, offer: offer, nonces: seen}
 	if inv.issuer, inv.DID, err = w.issuerMetadata(ctx, l, inv.Issuer); err != nil {
@@ -140,6 +143,15 @@ func displayName(display []oid4vci.Display) string {
 
 // issuerMetadata gets an issuer's metadata (§12.2), signed if it has them signed by somebody on the ledger.
 func (w *Wallet) issuerMetadata(ctx context.Context, l Ledger, issuer string) (*oid4vci.IssuerMetadata, hufu.DID, error) {
+	m, by, err := w.fetchMetadata(ctx, l, issuer)
+	if err != nil {
+		return nil, "", err
+	}
+	addresses := append([]string{m.CredentialEndpoint, m.NonceEndpoint, m.DeferredEndpoint, m.NotificationEndpoint}, m.AuthorizationServers...)
+	return m, by, stays(issuer, addresses...)
+}
+
+func (w *Wallet) fetchMetadata(ctx context.Context, l Ledger, issuer string) (*oid4vci.IssuerMetadata, hufu.DID, error) {
 	address, err := oauth.WellKnown(issuer, oid4vci.MetadataName)
 	if err != nil {
 		return nil, "", err
@@ -212,7 +224,11 @@ func (w *Wallet) serverMetadata(ctx context.Context, m *oid4vci.IssuerMetadata, 
 	if !a.ok() {
 		return nil, hufu.Refuse(RuleRemote, "the authorization server's metadata are not there: status %d", a.status)
 	}
-	return oauth.ParseServerMetadata(a.body, server)
+	s, err := oauth.ParseServerMetadata(a.body, server)
+	if err != nil {
+		return nil, err
+	}
+	return s, stays(server, s.TokenEndpoint, s.PushedEndpoint, s.AuthorizationEndpoint, s.ChallengeEndpoint)
 }
 
 // namedServer is the authorization server that an offer names, "" when it names none.

@@ -69,6 +69,9 @@ func (w *Wallet) resolve(ctx context.Context, text string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
+	if err := stays(link.RequestURI, s.ResponseURI); err != nil {
+		return request{}, err
+	}
 	return request{signed: s}, link.Match(&s.Request, nonce)
 }
 

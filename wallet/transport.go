@@ -102,6 +102,20 @@ const (
 	mediaJWT  = "application/jwt"
 )
 
+// stays refuses an address in plain HTTP, which is one of this machine, as the word of somebody elsewhere:
+// no stranger has the wallet call what listens here. Empty addresses are of nobody.
+func stays(from string, addresses ...string) error {
+	if !strings.HasPrefix(from, "https:") {
+		return nil
+	}
+	for _, a := range addresses {
+		if a != "" && !strings.HasPrefix(a, "https:") {
+			return hufu.Refuse(RuleRemote, "an address of this machine, named by somebody elsewhere")
+		}
+	}
+	return nil
+}
+
 // get fetches a document.
 func (w *Wallet) get(ctx context.Context, address, accept string, most int) (*answer, error) {
 	a, err := w.exchange(ctx, call{method: http.MethodGet, url: address, accept: accept}, most)
@@ -124,6 +138,9 @@ func (w *Wallet) fetchIssuerKeys(ctx context.Context, issuer string) ([]keyOfIss
 	var doc issuerKeysDocument
 	if err := encoding.UnmarshalJSON(a.body, maxIssuerKeys, &doc); err != nil || doc.Issuer != issuer {
 		return nil, hufu.Refuse(RuleRemote, "the issuer's metadata are none, or another's")
+	}
+	if err := stays(issuer, doc.URI); err != nil {
+		return nil, err
 	}
 	if doc.JWKS == nil {
 		if a, err = w.get(ctx, doc.URI, mediaJSON, maxIssuerKeys); err != nil {
