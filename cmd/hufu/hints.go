@@ -7,8 +7,8 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/contract/dcql"
-	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
