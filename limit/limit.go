@@ -47,10 +47,7 @@ func (l *Limiter) Allow(caller string) (wait time.Duration, ok bool) {
 	now := l.now()
 	e := l.callers[caller]
 	if e == nil {
-		if l.recent.Len() >= maxCallers {
-			oldest := l.recent.Remove(l.recent.Back()).(*bucket)
-			delete(l.callers, oldest.caller)
-		}
+		l.forget(now)
 		e = l.recent.PushFront(&bucket{caller, float64(l.rate.Burst), now})
 		l.callers[caller] = e
 	} else {
@@ -66,4 +63,22 @@ func (l *Limiter) Allow(caller string) (wait time.Duration, ok bool) {
 	}
 	b.tokens--
 	return 0, true
+}
+
+// forget makes room for one caller. Whoever has not asked for so long that the bucket is full again is as good as
+// new, so that memory follows who is there now; two go for each that comes, until there are none.
+func (l *Limiter) forget(now time.Time) {
+	for range 2 {
+		last := l.recent.Back()
+		if last == nil {
+			return
+		}
+		b := last.Value.(*bucket)
+		full := b.tokens+now.Sub(b.at).Seconds()*l.rate.PerSecond >= float64(l.rate.Burst)
+		if !full && l.recent.Len() < maxCallers {
+			return
+		}
+		l.recent.Remove(last)
+		delete(l.callers, b.caller)
+	}
 }
