@@ -29,6 +29,7 @@ import (
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/limit"
 	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 	"github.com/hufu-id/hufu/roster"
@@ -41,6 +42,9 @@ const (
 	siteDoor          = "reading-room"
 	siteGate          = "library"
 )
+
+// sitePersonRate is for people of whom each stands for many.
+var sitePersonRate = limit.Rate{PerSecond: 1000, Burst: 1_000_000}
 
 // site is an issuer and a gate on one origin, as "hufu up" serves them: the same handlers, databases on
 // disk, a record of each request, a limit for each address. The ledger is a [world.World].
@@ -143,7 +147,7 @@ func (s *site) openIssuer(ctx context.Context, live world.Live) error {
 		DID: agency.DID, Signer: agency.Signer, Fragment: agency.Fragment(), MasterKey: master, Store: s.files["issuer"],
 		Ledger: live, Sign: func(_ context.Context, body tx.Body) ([]byte, error) { return s.world.Sign(agency, body) },
 		StatusBase: s.url, Zone: time.UTC, Now: s.world.Now,
-		Exchange: &issuer.Exchange{URL: s.url + "/issuer", Name: map[string]string{"en": "Agency"}, Bearer: true},
+		Exchange: &issuer.Exchange{URL: s.url + "/issuer", Name: map[string]string{"en": "Agency"}, Bearer: true, PersonRate: sitePersonRate},
 	}); err != nil {
 		return err
 	}
