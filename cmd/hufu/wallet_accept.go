@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 	"github.com/hufu-id/hufu/wallet"
 )
@@ -160,7 +162,12 @@ func (a *app) signIn(ctx context.Context, accept *wallet.Acceptance) (stop func(
 	if err != nil {
 		return nil, err
 	}
-	const path = "/signed-in"
+	// Only who was sent here knows where: another page of the same browser cannot come first.
+	secret, err := oauth.NewID(rand.Reader)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	path := "/signed-in/" + secret
 	back := make(chan string, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
