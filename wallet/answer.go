@@ -141,6 +141,9 @@ func (w *Wallet) use(q *Inquiry, now time.Time) (*oid4vp.Response, []Stock, erro
 	}
 	response := &oid4vp.Response{VPToken: oid4vp.VPToken{}, State: q.request.State}
 	entry := q.entry
+	if q.Known() {
+		entry.Posted = q.request.ResponseURI
+	}
 	consents, err := q.consents()
 	if err != nil {
 		return nil, nil, err

@@ -94,6 +94,7 @@ type logged struct {
 	Client   string  `cbor:"10,keyasint,omitempty"` // client identifier, or origin, of a stranger
 	Issuer   string  `cbor:"11,keyasint,omitempty"` // who offered credentials; then it is no request
 	Got      uint64  `cbor:"12,keyasint,omitempty"` // copies that were taken
+	Posted   string  `cbor:"13,keyasint,omitempty"` // where the answer to a gate went
 }
 
 type shown struct {
