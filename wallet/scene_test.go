@@ -66,9 +66,11 @@ func newScene(t testing.TB) *scene {
 }
 
 // door makes a gate with the contracts "room" and "clinic".
-func (s *scene) door() *door {
+func (s *scene) door() *door { return s.doorOf(keys.P256) }
+
+func (s *scene) doorOf(suite *keys.Suite) *door {
 	s.t.Helper()
-	d := &door{Actor: must[*world.Actor](s.t)(s.Actor(keys.P256)), s: s}
+	d := &door{Actor: must[*world.Actor](s.t)(s.Actor(suite)), s: s}
 	must[hufu.ContractID](s.t)(s.Publish(d.Actor, "room", 1, world.ReadingRoom))
 	must[hufu.ContractID](s.t)(s.Publish(d.Actor, "clinic", 1, world.Clinic))
 	return d

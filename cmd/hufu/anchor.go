@@ -188,10 +188,10 @@ func (a *app) anchorNow(ctx context.Context, l *session, opened *tilelog.Log, k 
 	origin := tlog.Origin(last.Owner.DID(l.Network()), last.Name)
 	return a.emit(anchorAccount{origin, last.Size, last.Root, last.Height, r != nil}, func(w io.Writer) {
 		if r == nil {
-			fmt.Fprintf(w, "%s: %d entries, anchored since block %d\n", origin, last.Size, last.Height)
+			fmt.Fprintf(w, "%s: size %d, anchored since block %d\n", origin, last.Size, last.Height)
 			return
 		}
-		fmt.Fprintf(w, "%s: %d entries, anchored in block %d\n", origin, last.Size, last.Height)
+		fmt.Fprintf(w, "%s: size %d, anchored in block %d\n", origin, last.Size, last.Height)
 	})
 }
 

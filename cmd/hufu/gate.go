@@ -28,7 +28,7 @@ func (a *app) gateCmd() *cobra.Command {
 	return group("gate", "A service's door: check, publish and show its contract, ask, decide, replay",
 		"  hufu gate check reading-room.toml\n  hufu gate publish reading-room.toml --as library",
 		a.gateCheckCmd(), a.gatePublishCmd(), a.gateShowCmd(), a.gateRetireCmd(),
-		a.gateRequestCmd(), a.gateResultCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateTokenCmd(), a.gateAnchorCmd(), a.gateServeCmd())
+		a.gateRequestCmd(), a.gateResultCmd(), a.gateDecideCmd(), a.gateReplayCmd(), a.gateTokenCmd(), a.gateAnchorCmd(), a.gateReportCmd(), a.gateServeCmd())
 }
 
 // contractProblem is one mistake in a contract's file.

@@ -29,7 +29,7 @@ const (
 func (a *app) walletCmd() *cobra.Command {
 	return group("wallet", "A person's wallet: get credentials from issuers, show them to verifiers",
 		"  hufu wallet accept 'openid-credential-offer://?credential_offer=...' --home alice --genesis net/genesis.json --node http://127.0.0.1:26657",
-		a.walletAcceptCmd(), a.walletPresentCmd(), a.walletListCmd(), a.walletShowCmd(), a.walletLogCmd(), a.walletRefillCmd(),
+		a.walletAcceptCmd(), a.walletPresentCmd(), a.walletListCmd(), a.walletShowCmd(), a.walletLogCmd(), a.walletReceiptsCmd(), a.walletRefillCmd(),
 		a.walletBackupCmd(), a.walletRestoreCmd(), a.walletKeygenCmd())
 }
 
