@@ -76,13 +76,13 @@ func (d *DB) openSQLite(path string) (err error) {
 		}
 		file = "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=journal_mode(WAL)&"
 	}
-	file += "_pragma=busy_timeout(10000)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=cache_size(-16000)&_pragma=foreign_keys(ON)"
+	file += "_pragma=busy_timeout(10000)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=foreign_keys(ON)"
 	d.dialect = sqlite
-	if d.writes, err = sql.Open("sqlite", file+"&_txlock=immediate"); err != nil {
+	if d.writes, err = sql.Open("sqlite", file+"&_pragma=cache_size(-16000)&_txlock=immediate"); err != nil {
 		return err
 	}
 	d.writes.SetMaxOpenConns(1) // SQLite has one writer; waiting here is cheaper than in its busy loop
-	if d.reads, err = sql.Open("sqlite", file+"&_pragma=query_only(ON)"); err != nil {
+	if d.reads, err = sql.Open("sqlite", file+"&_pragma=cache_size(-2000)&_pragma=query_only(ON)"); err != nil {
 		return err
 	}
 	d.reads.SetMaxIdleConns(maxReaders)

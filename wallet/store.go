@@ -21,7 +21,7 @@ type Store interface {
 	// Load returns what was saved last, nil when nothing was.
 	Load() ([]byte, error)
 	// Save replaces what was saved, all of it or nothing: after an error, or a power cut, Load returns
-	// what it did before. When it returns nil the data are safe.
+	// what it did before. When it returns nil the data are safe. Contents are the store's from then on.
 	Save(contents []byte) error
 	Close() error
 }
@@ -150,7 +150,7 @@ func NewMemory() Store { return &memory{} }
 func (m *memory) Load() ([]byte, error) { return bytes.Clone(m.contents), nil }
 
 func (m *memory) Save(contents []byte) error {
-	m.contents = bytes.Clone(contents)
+	m.contents = contents
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ func (s *story) revoke(ctx context.Context) error {
 	s.report.must(after.receipt.AsOf.Height == last, "the refusal was on height %d, the revocation in block %d", after.receipt.AsOf.Height, last)
 	s.factf("%d status entries in block %d; the next visit was refused by %s on that block's state", result.Entries, last, after.receipt.Rule)
 	s.factf("%.0f ms from the agency's order to the refusal", s.report.RevokeToRefusalMS)
-	return nil
+	return s.goHome()
 }
 
 // The kill comes at a random moment, after between killFirst and killLast acknowledged transactions.
@@ -257,13 +258,36 @@ func (s *story) openSnapshot() (*client.Snapshot, error) {
 // visitor is somebody whom the reading room must let in. Where nobody is left whose credentials stand,
 // the agency gives new ones to a person who lost the old ones.
 func (s *story) visitor(ctx context.Context) (*person, error) {
-	for i := range s.people {
-		if p := &s.people[i]; !p.revoked && mayEnter(readingRoom, &p.Person, s.today) {
-			return p, nil
-		}
+	if p := s.reader(); p != nil {
+		return p, nil
 	}
 	_, err := s.provision(ctx, s.victim)
 	return s.victim, err
+}
+
+// reader is the first person whom the reading room must let in; nil when there is none.
+func (s *story) reader() *person {
+	for i := range s.people {
+		if p := &s.people[i]; !p.revoked && mayEnter(readingRoom, &p.Person, s.today) {
+			return p
+		}
+	}
+	return nil
+}
+
+// goHome lets go of all wallets but that of the last visitor, as what comes needs no others, and of the memory
+// that they had: they would be on phones.
+func (s *story) goHome() error {
+	stays := s.reader()
+	var errs []error
+	for i := range s.people {
+		if p := &s.people[i]; p != stays {
+			errs = append(errs, p.wallet.Close())
+			p.wallet = nil
+		}
+	}
+	debug.FreeOSMemory()
+	return errors.Join(errs...)
 }
 
 func (s *story) auditLedger(ctx context.Context) error {
