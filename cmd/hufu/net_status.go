@@ -161,9 +161,12 @@ func (a *app) statusNode(name string) (nodeStatus, hufu.Network, error) {
 	n := nodeStatus{Node: name}
 	if url == "" {
 		running, err := h.GetRunning()
-		if err != nil {
-			n.Error = err.Error()
+		if errors.Is(err, home.ErrNotRunning) {
+			n.Error = message(err)
 			return n, h.Network(), nil
+		}
+		if err != nil {
+			return n, "", err
 		}
 		url = running.Node
 	}

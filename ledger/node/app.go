@@ -12,6 +12,7 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
@@ -23,8 +24,8 @@ const (
 	codeOK      = 0
 	codeRefused = 1 // the rule is in Data, which headers commit to, and in Codespace; the detail in Log
 
-	// appVersion is in every header. It changes with the rules of execution.
-	appVersion = 1
+	// firstVersion is that of the rules at genesis, in every header until the first upgrade.
+	firstVersion = 1
 )
 
 // app is the ABCI application. The engine calls PrepareProposal, ProcessProposal, FinalizeBlock and
@@ -39,6 +40,7 @@ type app struct {
 	pending *pending
 	retain  hufu.Height             // blocks to keep; 0 keeps all
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
+	halt    func(error)             // tells that the node cannot go on, and returns when it stops
 
 	mu   sync.Mutex // of what consensus last executed
 	last *Outcome   // nil when none on the present state
@@ -52,7 +54,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 	a := &app{
 		network: network, log: log, store: st,
 		exec: NewExecutor(network, st), pending: newPending(),
-		drop: func([]hufu.Digest) {},
+		drop: func([]hufu.Digest) {}, halt: func(error) {},
 	}
 	s := st.State()
 	at := time.Time{}
@@ -80,7 +82,7 @@ func (a *app) close() {
 func (a *app) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
 	s := a.store.State()
 	return &abci.ResponseInfo{
-		Data: "hufu", AppVersion: appVersion,
+		Data: "hufu", AppVersion: firstVersion,
 		LastBlockHeight: int64(s.Height), LastBlockAppHash: s.Root[:],
 	}, nil
 }
@@ -130,7 +132,7 @@ func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 	defer a.mu.Unlock()
 	o, left, err := a.exec.Fill(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
 	if err != nil {
-		return nil, err
+		return nil, a.halted(err)
 	}
 	a.last = o
 	a.discard(req.Txs, o, left)
@@ -147,19 +149,31 @@ func (a *app) ProcessProposal(_ context.Context, req *abci.RequestProcessProposa
 		a.log.Warn("a proposal is refused", "height", req.Height, "error", err)
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
 	}
-	return nil, err
+	return nil, a.halted(err)
+}
+
+// halted lets the engine wait, when err is of an upgrade, until the node is stopped: it would take the
+// error for a failure of consensus.
+func (a *app) halted(err error) error {
+	if errors.Is(err, ErrUpgrade) {
+		a.halt(err)
+	}
+	return err
 }
 
 // FinalizeBlock executes a decided block, or finds that it was executed as a proposal.
 func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
 	o, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
 	if err != nil {
-		return nil, err
+		return nil, a.halted(err)
 	}
 	root := o.Root()
 	answer := &abci.ResponseFinalizeBlock{
 		AppHash: root[:], ValidatorUpdates: validatorUpdates(o.Validators),
 		TxResults: make([]*abci.ExecTxResult, len(o.Results)),
+	}
+	if o.AppVersion != 0 {
+		answer.ConsensusParamUpdates = &cmtproto.ConsensusParams{Version: &cmtproto.VersionParams{App: o.AppVersion}}
 	}
 	for i, r := range o.Results {
 		answer.TxResults[i] = &abci.ExecTxResult{
@@ -241,6 +255,19 @@ func (t *tip) move(height hufu.Height, at time.Time) {
 	t.height, t.time = height, at
 	close(t.moved)
 	t.moved = make(chan struct{})
+}
+
+// ended waits until the tip is closed.
+func (t *tip) ended() {
+	for {
+		t.mu.Lock()
+		moved, closed := t.moved, t.closed
+		t.mu.Unlock()
+		if closed {
+			return
+		}
+		<-moved
+	}
 }
 
 // close wakes everybody for good.

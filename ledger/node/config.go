@@ -40,6 +40,8 @@ type Config struct {
 	Reserve uint64
 	// Store is the settings of the state's store. Its Reserve is set from Reserve.
 	Store store.Options
+	// Upgrades names the upgrades of the rules that the node has, oldest first; nil is machine.Upgrades.
+	Upgrades []string
 	// Log is where the node reports; nil is nowhere.
 	Log *slog.Logger
 }

@@ -16,6 +16,8 @@ var (
 	ErrDiskFull = errors.New("node: not enough free disk space")
 	// ErrReadOnly: the home cannot be written to.
 	ErrReadOnly = errors.New("node: the home cannot be written")
+	// ErrUpgrade: the members agreed on other rules from this height on, and this program does not have them.
+	ErrUpgrade = errors.New("node: the members agreed on an upgrade that this program does not have")
 	// ErrConsensus: the node stopped taking part because going on would not be safe.
 	ErrConsensus = errors.New("node: consensus failed")
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/store"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -25,11 +27,13 @@ type Executor struct {
 	reads   *reads // of store
 	verify  *verifier
 	known   *known
+
+	upgrades []string // that are known, oldest first
 }
 
 // NewExecutor returns an executor on st. It must be closed; the store stays open.
 func NewExecutor(network hufu.Network, st store.Store) *Executor {
-	return &Executor{network: network, store: st, reads: newReads(st), verify: newVerifier(), known: newKnown()}
+	return &Executor{network: network, store: st, reads: newReads(st), verify: newVerifier(), known: newKnown(), upgrades: machine.Upgrades()}
 }
 
 // Close ends the executor's workers.
@@ -47,6 +51,7 @@ type Outcome struct {
 	Block      Block
 	Results    []Result // one for each transaction
 	Validators []machine.ValidatorUpdate
+	AppVersion uint64 // of the rules from the next block on; 0: as before
 	changes    []store.Change
 	staged     *store.Staged
 	ids        []hufu.Digest
@@ -93,7 +98,10 @@ func (e *Executor) Run(b Block) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := e.begin(b)
+	r, err := e.begin(b)
+	if err != nil {
+		return nil, err
+	}
 	var pending []verification
 	for i, p := range txs {
 		by, err := r.step(p)
@@ -120,7 +128,10 @@ func (e *Executor) Fill(b Block) (o *Outcome, left []*tx.Tx, err error) {
 			txs = append(txs, p)
 		}
 	}
-	r := e.begin(b)
+	r, err := e.begin(b)
+	if err != nil {
+		return nil, nil, err
+	}
 	var in [][]byte
 	// A transaction may stand before the one of its author that has to come first: another round
 	// takes it in, as long as the rounds get anything in.
@@ -228,13 +239,34 @@ type run struct {
 	out     Outcome
 }
 
-func (e *Executor) begin(b Block) *run {
+func (e *Executor) begin(b Block) (*run, error) {
+	version, err := e.version(b.Height)
+	if err != nil {
+		return nil, err
+	}
 	return &run{
 		e:       e,
 		ctx:     state.Context{Network: e.network, Height: b.Height, Time: b.Time.Unix()},
 		overlay: state.NewOverlay(e.reads),
-		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time}},
+		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time}, AppVersion: version},
+	}, nil
+}
+
+// version is the version of the rules that the block at height brings, 0 when it brings none. It fails with
+// [ErrUpgrade] when the block is under rules that are not known here.
+func (e *Executor) version(height hufu.Height) (uint64, error) {
+	planned, err := gov.GetUpgrade(e.reads)
+	if err != nil || planned == nil || height < planned.Upgrade.Height {
+		return 0, err
 	}
+	at := slices.Index(e.upgrades, planned.Upgrade.Name)
+	switch {
+	case at < 0:
+		return 0, fmt.Errorf("%w: %q from height %d on", ErrUpgrade, planned.Upgrade.Name, planned.Upgrade.Height)
+	case height > planned.Upgrade.Height:
+		return 0, nil
+	}
+	return firstVersion + 1 + uint64(at), nil
 }
 
 // step admits and executes p. Its signatures are the caller's to verify.

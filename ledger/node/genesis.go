@@ -43,7 +43,7 @@ func NewGenesis(doc *machine.GenesisDoc, at time.Time) ([]byte, error) {
 	}
 	params := types.DefaultConsensusParams()
 	params.Block.MaxBytes = maxBlockBytes
-	params.Version.App = appVersion
+	params.Version.App = firstVersion
 	g := types.GenesisDoc{
 		GenesisTime: at.UTC().Round(0), ChainID: string(doc.Network), InitialHeight: 1,
 		ConsensusParams: params, AppState: state,

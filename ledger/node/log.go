@@ -14,6 +14,7 @@ import (
 type engineLog struct {
 	to     *slog.Logger
 	failed func(error)
+	ended  <-chan struct{} // closed when why the node cannot go on is told already
 }
 
 func (l engineLog) Debug(string, ...any) {}
@@ -24,8 +25,10 @@ func (l engineLog) Warn(msg string, keyvals ...any) { l.write(slog.LevelInfo, ms
 func (l engineLog) Error(msg string, keyvals ...any) {
 	level := slog.LevelError
 	switch {
-	case strings.HasPrefix(msg, "CONSENSUS FAILURE"):
+	case strings.HasPrefix(msg, "CONSENSUS FAILURE") && !l.over():
 		l.failed(fmt.Errorf("%w: %v", ErrConsensus, valueOf("err", keyvals)))
+	case l.over():
+		level = slog.LevelDebug
 	case strings.HasPrefix(msg, "Stopped accept routine"):
 		level = slog.LevelDebug // part of every stop
 	}
@@ -33,7 +36,16 @@ func (l engineLog) Error(msg string, keyvals ...any) {
 }
 
 func (l engineLog) With(keyvals ...any) log.Logger {
-	return engineLog{to: l.to.With(keyvals...), failed: l.failed}
+	return engineLog{to: l.to.With(keyvals...), failed: l.failed, ended: l.ended}
+}
+
+func (l engineLog) over() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l engineLog) write(level slog.Level, msg string, keyvals []any) {

@@ -56,6 +56,9 @@ func Start(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
 	}
 	n := &Node{ended: make(chan struct{})}
 	if err := n.start(ctx, cfg, keys, nil); err != nil {
+		if errors.Is(n.Err(), ErrUpgrade) {
+			err = n.Err() // the engine kept the words alone
+		}
 		return nil, errors.Join(err, n.release())
 	}
 	return n, nil
@@ -77,6 +80,13 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 		n.committed = &n.app.committed
 		n.app.retain = cfg.RetainBlocks
 		n.app.drop = n.drop
+		n.app.halt = n.halt
+		if cfg.Upgrades != nil {
+			n.app.exec.upgrades = cfg.Upgrades
+		}
+		if _, err := n.app.exec.version(n.store.State().Height + 1); err != nil {
+			return err
+		}
 		application = n.app
 		n.admit = func(raw []byte) error {
 			_, err := n.app.examine(raw)
@@ -169,7 +179,7 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 }
 
 func (n *Node) logger(cfg *Config) engineLog {
-	return engineLog{to: cfg.Log.With("part", "engine"), failed: n.fail}
+	return engineLog{to: cfg.Log.With("part", "engine"), failed: n.fail, ended: n.ended}
 }
 
 // storeError gives the store's errors the names of this package.
@@ -227,6 +237,15 @@ func (n *Node) fail(err error) {
 		n.failed = err
 		close(n.ended)
 	})
+}
+
+// halt tells that the node cannot go on and returns when it is being stopped, or at once while it starts.
+func (n *Node) halt(err error) {
+	n.fail(err)
+	if n.engine == nil || !n.engine.IsRunning() {
+		return
+	}
+	n.app.tip.ended()
 }
 
 // Stop ends the node and gives the home back. Requests that are being answered are waited for.
