@@ -41,14 +41,14 @@ func (a *app) emitWritten(what string, d hufu.DID, r client.Receipt) error {
 const methodHelp = "a verification method as FRAGMENT:PURPOSE[+PURPOSE][:SUITE]; purposes are authentication, assertion, agreement"
 
 func (a *app) didCreateCmd() *cobra.Command {
-	var node, suite, sponsor string
+	var node, suite, sponsor, open string
 	var methods []string
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make keys and put a new identifier on the ledger",
 		Long: `Makes the keys of a new identifier in the key store of --home, commits to the next ones, and puts the
 identifier on the ledger under a name that only this home knows. A member of this home pays for it with
-its quota. Repeating the command after a failure goes on where it stopped.`,
+its quota, or one elsewhere with its open quota (--open). Repeating the command after a failure goes on where it stopped.`,
 		Example: "  hufu did create agency --method issuing:assertion:P-256 --sponsor member",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -69,11 +69,7 @@ its quota. Repeating the command after a failure goes on where it stopped.`,
 				if err != nil {
 					return err
 				}
-				pays, err := l.actor(sponsor)
-				if err != nil {
-					return err
-				}
-				if err := actor.Create(c.Context(), pays, nil); err != nil {
+				if err := l.create(c.Context(), actor, sponsor, open); err != nil {
 					return err
 				}
 				return a.emit(map[string]any{"name": args[0], "did": d}, func(w io.Writer) {
@@ -86,8 +82,26 @@ its quota. Repeating the command after a failure goes on where it stopped.`,
 	f := c.Flags()
 	f.StringVar(&suite, "suite", keys.Ed25519.Name(), "suite of the control keys: Ed25519, P-256 or SM2")
 	f.StringVar(&sponsor, "sponsor", founderName, "member of this home whose quota is charged")
+	f.StringVar(&open, "open", "", "DID of a member anywhere whose open quota is charged instead")
 	f.StringArrayVar(&methods, "method", nil, methodHelp)
 	return nodeFlag(c, &node)
+}
+
+// create puts an actor's identifier on the ledger, at the cost of a sponsor of this home or of the open quota
+// of a member.
+func (s *session) create(ctx context.Context, actor *home.Actor, sponsor, open string) error {
+	if open != "" {
+		member, err := s.memberID(open)
+		if err != nil {
+			return err
+		}
+		return actor.Create(ctx, nil, &member)
+	}
+	pays, err := s.actor(sponsor)
+	if err != nil {
+		return err
+	}
+	return actor.Create(ctx, pays, nil)
 }
 
 func parseMethods(specs []string) ([]home.MethodSpec, error) {

@@ -128,7 +128,9 @@ ready() {
 }
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 `, listen, rpc, port)
-	usual := strings.NewReplacer("127.0.0.1:8080", listen, "127.0.0.1:26657", rpc)
+	fifth := 4 * portStep // of a network on one machine
+	usual := strings.NewReplacer("127.0.0.1:8080", listen, "127.0.0.1:26657", rpc, loopback(peerPort), loopback(port),
+		loopback(peerPort+fifth), loopback(port+fifth), loopback(peerPort+fifth+1), loopback(port+fifth+1))
 	for _, s := range steps {
 		command := usual.Replace(s.command)
 		fmt.Fprintf(&b, "printf '\\036'\n")

@@ -104,7 +104,7 @@ func (p *proposer) flags(c *cobra.Command) *cobra.Command {
 func (a *app) govProposeCmd() *cobra.Command {
 	return group("propose", "Put something to the members' vote",
 		"  hufu gov propose accredit agency --type urn:hufu:type:resident-id:1",
-		a.proposeAdmitCmd(), a.proposeSetCmd(), a.proposeRemoveCmd(), a.proposeAccreditCmd(), a.proposeWithdrawCmd(), a.proposeParamsCmd())
+		a.proposeAdmitCmd(), a.proposeSetCmd(), a.proposeValidatorKeyCmd(), a.proposeRemoveCmd(), a.proposeUpgradeCmd(), a.proposeAccreditCmd(), a.proposeWithdrawCmd(), a.proposeParamsCmd())
 }
 
 // proposed is the account of a proposal.
@@ -166,31 +166,6 @@ func (s *session) memberID(nameOrDID string) (hufu.ID, error) {
 		err = fmt.Errorf("%s is an identifier of network %s, not of %s", d, n, s.Network())
 	}
 	return id, err
-}
-
-func (a *app) proposeAdmitCmd() *cobra.Command {
-	var p proposer
-	var name string
-	var quota, open uint64
-	c := &cobra.Command{
-		Use:     "admit DID|NAME",
-		Short:   "Admit a member",
-		Example: `  hufu gov propose admit did:hufu:... --name "Hospital association"`,
-		Args:    usageArgs(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, args []string) error {
-			if name == "" {
-				name = args[0]
-			}
-			return a.propose(c.Context(), &p, "Admit "+name, func(l *session) (tx.Action, error) {
-				id, err := l.memberID(args[0])
-				return tx.Action{AdmitMember: &tx.MemberTerms{Member: id, Name: name, Quota: quota, OpenQuota: open}}, err
-			})
-		},
-	}
-	c.Flags().StringVar(&name, "name", "", "the member's name on the record")
-	c.Flags().Uint64Var(&quota, "quota", home.DefaultQuota, "weighted bytes an epoch it may write or sponsor")
-	c.Flags().Uint64Var(&open, "open-quota", 0, "weighted bytes an epoch for identifiers made without its signature")
-	return p.flags(c)
 }
 
 func (a *app) proposeRemoveCmd() *cobra.Command {

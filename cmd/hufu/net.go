@@ -28,7 +28,7 @@ import (
 func (a *app) netCmd() *cobra.Command {
 	return group("net", "Networks of several validators: found one, look at one",
 		"  hufu net init --validators 4 --out ./harbour\n  hufu net status ./harbour/node1 ./harbour/node2",
-		a.netInitCmd(), a.netCandidateCmd(), a.netGenesisCmd(), a.netStatusCmd())
+		a.netInitCmd(), a.netCandidateCmd(), a.netGenesisCmd(), a.netJoinCmd(), a.netStatusCmd())
 }
 
 // Where nodes listen unless told otherwise: CometBFT's own ports. On one machine each node is portStep above

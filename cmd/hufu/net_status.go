@@ -14,6 +14,7 @@ import (
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/state/machine"
 )
 
 // statusTimeout bounds how long one node is waited for.
@@ -28,6 +29,7 @@ type netStatus struct {
 	Agree      bool              `json:"agree"`
 	AppVersion uint64            `json:"app_version"`
 	Validators []validatorStatus `json:"validators"`
+	Upgrade    *upgradeStatus    `json:"upgrade,omitempty"` // the last that was agreed on
 }
 
 type nodeStatus struct {
@@ -41,6 +43,12 @@ type nodeStatus struct {
 	transport *client.HTTP
 	client    *client.Client
 	at        client.Signed // at the height of comparison
+}
+
+type upgradeStatus struct {
+	Name   string      `json:"name"`
+	Height hufu.Height `json:"height"`
+	Known  bool        `json:"known"` // to this program
 }
 
 type validatorStatus struct {
@@ -234,7 +242,16 @@ func (s *netStatus) compare(ctx context.Context) error {
 	members := map[string]gov.Member{}
 	err := first.client.Read(ctx, func(v client.View) error {
 		list, err := gov.Members(v)
+		if err != nil {
+			return err
+		}
 		clear(members)
+		s.Upgrade = nil
+		planned, err := gov.GetUpgrade(v)
+		if planned != nil {
+			u := planned.Upgrade
+			s.Upgrade = &upgradeStatus{u.Name, u.Height, slices.Contains(machine.Upgrades(), u.Name)}
+		}
 		for _, m := range list {
 			members[string(m.ValidatorKey)] = m
 		}
@@ -267,6 +284,9 @@ func printNetStatus(w io.Writer, s *netStatus) {
 		fmt.Fprintf(w, "those that answer agree at height %d: app hash %s, rules version %d\n", s.Height, s.AppHash, s.AppVersion)
 	default:
 		fmt.Fprintf(w, "THEY DISAGREE at height %d: keep their data, tell the members\n", s.Height)
+	}
+	if u := s.Upgrade; u != nil {
+		fmt.Fprintf(w, "upgrade %q from height %d on: %s\n", u.Name, u.Height, map[bool]string{true: "this program has it", false: "this program does not have it, and stops there"}[u.Known])
 	}
 	for _, v := range s.Validators {
 		name := v.Name

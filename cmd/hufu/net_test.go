@@ -21,7 +21,10 @@ import (
 type members struct {
 	t     *testing.T
 	dir   string
+	port  int // the first of a range with room for one more node
 	procs map[string]*exec.Cmd
+
+	Founders []struct{ DID, Address, Node string }
 }
 
 // foundMembers makes the homes of a network with count validators.
@@ -41,7 +44,11 @@ func foundMembers(t *testing.T, count int) *members {
 			m.end(name, syscall.SIGKILL)
 		}
 	})
-	m.must("net", "init", "--validators", strconv.Itoa(count), "--out", m.home(""), "--network", "harbour", "--port", strconv.Itoa(portRange(t, count)))
+	m.port = portRange(t, count+1)
+	out := m.must("net", "init", "--validators", strconv.Itoa(count), "--out", m.home(""), "--network", "harbour", "--port", strconv.Itoa(m.port), "--json")
+	if err := json.Unmarshal(out, m); err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 

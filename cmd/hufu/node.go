@@ -77,7 +77,7 @@ func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, verbose b
 	if err != nil {
 		return nil, err
 	}
-	validator, p2p, err := h.NodeSigners()
+	k, err := h.NodeSigners()
 	if errors.Is(err, keystore.ErrNotFound) {
 		return nil, hint(err, "this home has no node's keys, as a wallet's has none: name another with --home")
 	}
@@ -93,5 +93,5 @@ func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, verbose b
 	return node.Start(ctx, node.Config{
 		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: rpc, ListenP2P: settings.Listen, Peers: settings.Peers,
 		Log: a.engineLog(verbose),
-	}, node.Keys{Validator: validator, Node: p2p})
+	}, node.Keys{Validator: k.Validator, Successors: k.Successors, Node: k.Node})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type actionAccount struct {
 	Subject   hufu.DID    `json:"subject,omitempty"`
 	Name      string      `json:"name,omitempty"`
 	Power     uint64      `json:"power,omitempty"`
+	Validator string      `json:"validator_key,omitempty"` // hexadecimal
 	Quota     uint64      `json:"quota,omitempty"`
 	OpenQuota uint64      `json:"open_quota,omitempty"`
 	Types     []string    `json:"types,omitempty"`
@@ -71,6 +73,7 @@ func accountOfAction(a *tx.Action, n hufu.Network) actionAccount {
 	terms := func(action string, m *tx.MemberTerms) actionAccount {
 		return actionAccount{
 			Action: action, Subject: m.Member.DID(n), Name: m.Name, Power: m.Power, Quota: m.Quota, OpenQuota: m.OpenQuota,
+			Validator: hex.EncodeToString(m.ValidatorKey),
 		}
 	}
 	switch {
@@ -104,6 +107,9 @@ func (a *actionAccount) sentence() string {
 		if part != "" {
 			out += " " + part
 		}
+	}
+	if a.Validator != "" {
+		out += fmt.Sprintf(", power %d of validator %s", a.Power, a.Validator)
 	}
 	if a.NotAfter != nil {
 		out += ", until " + a.NotAfter.Format(time.DateOnly)

@@ -182,3 +182,27 @@ func TestNodeSettings(t *testing.T) {
 		}
 	}
 }
+
+// A home makes one key after the present one, and no other until that one is used.
+func TestNextValidatorKey(t *testing.T) {
+	h, c := candidate(t, "City", "c.example:1")
+	second, err := h.NextValidatorKey(rand.Reader, c.ValidatorKey)
+	if err != nil || bytes.Equal(second, c.ValidatorKey) {
+		t.Fatal(err)
+	}
+	if again, err := h.NextValidatorKey(rand.Reader, c.ValidatorKey); err != nil || !bytes.Equal(again, second) {
+		t.Fatal("it makes another", err)
+	}
+	third, err := h.NextValidatorKey(rand.Reader, second)
+	if err != nil || bytes.Equal(third, second) {
+		t.Fatal(err)
+	}
+	k, err := h.NodeSigners()
+	if err != nil || len(k.Successors) != 2 || !bytes.Equal(k.Validator.Public().Raw(), c.ValidatorKey) ||
+		!bytes.Equal(k.Successors[0].Public().Raw(), second) || !bytes.Equal(k.Successors[1].Public().Raw(), third) {
+		t.Fatalf("%+v, %v", k, err)
+	}
+	if _, err := h.NextValidatorKey(rand.Reader, []byte("of another home")); err == nil {
+		t.Error("a key of another home has a successor here")
+	}
+}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -68,13 +71,54 @@ func (h *Home) Found(rand io.Reader, params tx.Params, founders ...Founder) (*ma
 	return g, g.Validate()
 }
 
-// NodeSigners are the keys of the node: of its validator and of its connections.
-func (h *Home) NodeSigners() (validator, p2p keys.Signer, err error) {
-	if validator, err = h.keys.Signer(validatorKey); err != nil {
-		return nil, nil, err
+// NodeKeys are the keys of the home's node.
+type NodeKeys struct {
+	Validator  keys.Signer   // of its validator, the first
+	Successors []keys.Signer // of its validator, later ones, oldest first
+	Node       keys.Signer   // of its connections
+}
+
+// NodeSigners are the keys of the node.
+func (h *Home) NodeSigners() (k NodeKeys, err error) {
+	if k.Validator, err = h.keys.Signer(validatorKey); err != nil {
+		return k, err
 	}
-	p2p, err = h.keys.Signer(nodeKey)
-	return validator, p2p, err
+	for n := 2; ; n++ {
+		next, err := h.keys.Signer(successorKey(n))
+		if errors.Is(err, keystore.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return k, err
+		}
+		k.Successors = append(k.Successors, next)
+	}
+	k.Node, err = h.keys.Signer(nodeKey)
+	return k, err
+}
+
+func successorKey(n int) string { return fmt.Sprintf("%s/%d", validatorKey, n) }
+
+// NextValidatorKey is the public key of the validator after present, made when there is none. A present key
+// that is not this home's is refused.
+func (h *Home) NextValidatorKey(rand io.Reader, present []byte) ([]byte, error) {
+	k, err := h.NodeSigners()
+	if err != nil {
+		return nil, err
+	}
+	all := append([]keys.Signer{k.Validator}, k.Successors...)
+	at := slices.IndexFunc(all, func(s keys.Signer) bool { return bytes.Equal(s.Public().Raw(), present) })
+	switch {
+	case at < 0 && len(present) > 0:
+		return nil, errors.New("home: the member's present validator key is not of this home")
+	case at+1 < len(all):
+		return all[at+1].Public().Raw(), nil
+	}
+	next, err := h.keys.Generate(rand, successorKey(len(all)+1), keys.Ed25519)
+	if err != nil {
+		return nil, diskError(err)
+	}
+	return next.Public().Raw(), nil
 }
 
 // PeopleKey is the key that seals the people's file, made when there is none.

@@ -312,12 +312,12 @@ func TestFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	validator, p2p, err := open(t, dir).NodeSigners()
+	k, err := open(t, dir).NodeSigners()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if doc.Network != network || len(doc.Members) != 2 || doc.Members[1].OpenQuota != 5 || len(doc.Members[1].ValidatorKey) != 0 ||
-		!bytes.Equal(doc.Members[0].ValidatorKey, validator.Public().Raw()) || p2p.Public().Equal(validator.Public()) {
+		!bytes.Equal(doc.Members[0].ValidatorKey, k.Validator.Public().Raw()) || k.Node.Public().Equal(k.Validator.Public()) {
 		t.Errorf("%+v", doc)
 	}
 	for i, name := range []string{"first", "second"} {

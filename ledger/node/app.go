@@ -40,7 +40,7 @@ type app struct {
 	pending *pending
 	retain  hufu.Height             // blocks to keep; 0 keeps all
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
-	halt    func(error)             // tells that the node cannot go on, and returns when it stops
+	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
 
 	mu   sync.Mutex // of what consensus last executed
 	last *Outcome   // nil when none on the present state
@@ -54,7 +54,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 	a := &app{
 		network: network, log: log, store: st,
 		exec: NewExecutor(network, st), pending: newPending(),
-		drop: func([]hufu.Digest) {}, halt: func(error) {},
+		drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
 	}
 	s := st.State()
 	at := time.Time{}
@@ -155,8 +155,8 @@ func (a *app) ProcessProposal(_ context.Context, req *abci.RequestProcessProposa
 // halted lets the engine wait, when err is of an upgrade, until the node is stopped: it would take the
 // error for a failure of consensus.
 func (a *app) halted(err error) error {
-	if errors.Is(err, ErrUpgrade) {
-		a.halt(err)
+	if errors.Is(err, ErrUpgrade) && a.halt(err) {
+		a.tip.ended()
 	}
 	return err
 }
@@ -201,6 +201,9 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	a.pending.remove(o.ids)
 	a.committed.Add(uint64(len(o.ids)))
 	a.tip.move(o.Block.Height, o.Block.Time)
+	if _, err := a.exec.version(o.Block.Height + 1); errors.Is(err, ErrUpgrade) {
+		a.halt(err) // now, as nobody may propose the next block
+	}
 	answer := &abci.ResponseCommit{}
 	if a.retain > 0 && o.Block.Height > a.retain {
 		answer.RetainHeight = int64(o.Block.Height - a.retain)

@@ -49,6 +49,9 @@ type Config struct {
 // Keys are a node's keys, both Ed25519. They stay in memory.
 type Keys struct {
 	Validator keys.Signer // votes; a node whose key is no validator's follows
+	// Successors are further keys of the validator, oldest first. The newest of all that the ledger has as a
+	// validator's votes: a new key takes over in the block in which the members' decision on it takes effect.
+	Successors []keys.Signer
 	Node      keys.Signer // names the node to its peers
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/config"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/types"
 )
 
 // The engine's databases: blocks, its own state, evidence. They are small beside the ledger's state
@@ -34,6 +36,7 @@ type databases struct {
 	cache  *pebble.Cache
 	mu     sync.Mutex
 	opened []*database
+	state  *database // the engine's own state
 }
 
 func newDatabases(dir string, log *slog.Logger) *databases {
@@ -55,7 +58,22 @@ func (d *databases) open(ctx *config.DBContext) (dbm.DB, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opened = append(d.opened, db)
+	if ctx.ID == "state" {
+		d.state = db
+	}
 	return db, nil
+}
+
+// validators are those of the next block, nil while the engine has no state yet.
+func (d *databases) validators() (*types.ValidatorSet, error) {
+	d.mu.Lock()
+	db := d.state
+	d.mu.Unlock()
+	if db == nil {
+		return nil, nil //nolint:nilnil // before the first block it has none
+	}
+	s, err := sm.NewStore(db, sm.StoreOptions{}).Load()
+	return s.Validators, err
 }
 
 func (d *databases) close() error {

@@ -39,10 +39,11 @@ type Node struct {
 
 	committed *atomic.Uint64 // the application's count of transactions
 
-	stop   sync.Once
-	ended  chan struct{} // closed when the node can no longer go on, and by Stop
-	once   sync.Once
-	failed error
+	stop    sync.Once
+	ended   chan struct{} // closed when the node can no longer go on, and by Stop
+	once    sync.Once
+	halting sync.Once
+	failed  error
 }
 
 // Start runs a node of the home in cfg until Stop, or until it cannot go on: see Done. ctx is for
@@ -132,10 +133,6 @@ func (n *Node) open(cfg *Config) (*types.GenesisDoc, error) {
 }
 
 func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, application abci.Application, genesis *types.GenesisDoc) (err error) {
-	validator, err := newSigningKey(keys.Validator, "validator")
-	if err != nil {
-		return err
-	}
 	peer, err := newSigningKey(keys.Node, "node")
 	if err != nil {
 		return err
@@ -146,11 +143,11 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 			return diskError(err)
 		}
 	}
-	voter, err := newPrivValidator(validator, n.home.path(engineDir, signedFile))
+	n.dbs = newDatabases(root, cfg.Log)
+	voter, err := newVoter(keys, root, n.dbs.validators)
 	if err != nil {
 		return err
 	}
-	n.dbs = newDatabases(root, cfg.Log)
 	// The engine panics where its databases fail it.
 	defer func() {
 		if r := recover(); r != nil {
@@ -239,13 +236,22 @@ func (n *Node) fail(err error) {
 	})
 }
 
-// halt tells that the node cannot go on and returns when it is being stopped, or at once while it starts.
-func (n *Node) halt(err error) {
-	n.fail(err)
-	if n.engine == nil || !n.engine.IsRunning() {
-		return
-	}
-	n.app.tip.ended()
+// upgradeGrace is how long a node that has come to an upgrade still gives the last block before it to those
+// that lack it, before it tells that it cannot go on.
+const upgradeGrace = 2 * time.Second
+
+// halt tells that the node cannot go on, and reports whether it is running, so that it is to be waited for
+// being stopped.
+func (n *Node) halt(err error) bool {
+	running := n.engine != nil && n.engine.IsRunning()
+	n.halting.Do(func() {
+		if !running {
+			n.fail(err)
+			return
+		}
+		time.AfterFunc(upgradeGrace, func() { n.fail(err) })
+	})
+	return running
 }
 
 // Stop ends the node and gives the home back. Requests that are being answered are waited for.

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/privval"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu/keys"
 )
@@ -36,6 +40,74 @@ func (k signingKey) Type() string                    { return cmted25519.KeyType
 
 func (k signingKey) Equals(other crypto.PrivKey) bool {
 	return bytes.Equal(k.PubKey().Bytes(), other.PubKey().Bytes())
+}
+
+// voter signs for one validator, with whichever of its keys the engine's next block has among its validators.
+// The engine asks for the public key at the end of every block.
+type voter struct {
+	keys       []*privval.FilePV // oldest first
+	validators func() (*types.ValidatorSet, error)
+
+	mu  sync.Mutex
+	now *privval.FilePV
+}
+
+func newVoter(k Keys, dir string, validators func() (*types.ValidatorSet, error)) (*voter, error) {
+	v := &voter{validators: validators}
+	for i, signer := range append([]keys.Signer{k.Validator}, k.Successors...) {
+		key, err := newSigningKey(signer, "validator")
+		if err != nil {
+			return nil, err
+		}
+		file := signedFile
+		if i > 0 { // each key remembers for itself
+			file = fmt.Sprintf("signed-%x.json", []byte(key.PubKey().Address()))
+		}
+		pv, err := newPrivValidator(key, filepath.Join(dir, file))
+		if err != nil {
+			return nil, err
+		}
+		v.keys = append(v.keys, pv)
+	}
+	v.now = v.keys[0]
+	return v, nil
+}
+
+// GetPubKey is the public half of the key that is to sign now.
+func (v *voter) GetPubKey() (crypto.PubKey, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.keys) > 1 {
+		set, err := v.validators()
+		if err != nil {
+			return nil, err
+		}
+		for i := len(v.keys) - 1; set != nil && i >= 0; i-- {
+			if set.HasAddress(v.keys[i].GetAddress()) {
+				v.now = v.keys[i]
+				break
+			}
+		}
+	}
+	return v.now.GetPubKey()
+}
+
+// SignVote signs with the key that the vote is of.
+func (v *voter) SignVote(chainID string, vote *cmtproto.Vote) error {
+	for _, pv := range v.keys {
+		if bytes.Equal(pv.GetAddress(), vote.ValidatorAddress) {
+			return pv.SignVote(chainID, vote)
+		}
+	}
+	return errors.New("node: asked to vote for another validator")
+}
+
+// SignProposal signs with the present key.
+func (v *voter) SignProposal(chainID string, proposal *cmtproto.Proposal) error {
+	v.mu.Lock()
+	pv := v.now
+	v.mu.Unlock()
+	return pv.SignProposal(chainID, proposal)
 }
 
 // newPrivValidator returns the voter for key. What it signed last is kept in stateFile, so that it
