@@ -52,7 +52,7 @@ type Keys struct {
 	// Successors are further keys of the validator, oldest first. The newest of all that the ledger has as a
 	// validator's votes: a new key takes over in the block in which the members' decision on it takes effect.
 	Successors []keys.Signer
-	Node      keys.Signer // names the node to its peers
+	Node       keys.Signer // names the node to its peers
 }
 
 const (
