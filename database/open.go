@@ -81,6 +81,8 @@ func (d *DB) openSQLite(path string) (err error) {
 	if d.writes, err = sql.Open("sqlite", file+"&_pragma=cache_size(-16000)&_txlock=immediate"); err != nil {
 		return err
 	}
+	// Each connection comes to hold as much as its cache may (in KiB). Changes walk the indexes; readers look for
+	// single rows, which the system's cache has.
 	d.writes.SetMaxOpenConns(1) // SQLite has one writer; waiting here is cheaper than in its busy loop
 	if d.reads, err = sql.Open("sqlite", file+"&_pragma=cache_size(-2000)&_pragma=query_only(ON)"); err != nil {
 		return err
