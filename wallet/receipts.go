@@ -21,6 +21,7 @@ import (
 // Standing is what a wallet found out about a receipt that it holds.
 type Standing string
 
+// The standings of receipts.
 const (
 	ReceiptLogged      Standing = "logged"      // proven to be in the log that the ledger has the checkpoint of
 	ReceiptWaiting     Standing = "waiting"     // not in it, and it need not be yet

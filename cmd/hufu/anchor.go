@@ -138,12 +138,12 @@ func (k *keptLog) anchorIfDue(ctx context.Context, l *session, every time.Durati
 	return err
 }
 
-// keepLog starts keeping a log, and has it end with what p serves, before its service does.
-func (p *served) keepLog(ctx context.Context, l *session, g *origin, opened *tilelog.Log, k keptLog) {
+// keepLog starts keeping a log, and has it end with what s serves, before its service does.
+func (s *served) keepLog(ctx context.Context, l *session, g *origin, opened *tilelog.Log, k keptLog) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { k.keep(ctx, g.options.Log, l, g.anchorEvery) })
-	p.closers = append(p.closers, func() error {
+	s.closers = append(s.closers, func() error {
 		cancel()
 		done.Wait()
 		return opened.Close()
