@@ -26,7 +26,7 @@ import (
 const claimsKept = 5 * time.Minute
 
 // Respond judges an answer. Whatever is wrong with it is an outcome, with a receipt that is stored before
-// Respond returns. An error means that no decision could be made (the ledger or the store was out of
+// Respond returns, unless no open request is answered. An error means that no decision could be made (the ledger or the store was out of
 // reach): the door stays shut, and the request is used up.
 func (g *Gate) Respond(ctx context.Context, answer oid4vp.Response) (*Outcome, error) {
 	return g.respond(ctx, &oid4vp.Answer{Response: answer}, nil)
@@ -220,7 +220,9 @@ func (g *Gate) decide(ctx context.Context, s *Session, asked *receipt.Asked, ans
 	return r, d, err
 }
 
-// conclude signs the receipt and stores it, with what the service is to learn of it.
+// conclude signs the receipt and stores it, with what the service is to learn of it. What answers no open
+// request is answered with a signed refusal that is not kept: it has no nonce, so no wallet keeps it as
+// its half, and what anybody can send without being asked must not make the log grow.
 func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d decided) (*Outcome, error) {
 	token, err := receipt.Make(g.Rand, g.Signer, g.DID.URL(g.Fragment), &r)
 	if err != nil {
@@ -229,6 +231,10 @@ func (g *Gate) conclude(ctx context.Context, s *Session, r receipt.Receipt, d de
 	o := &Outcome{Decision: r.Decision, Receipt: r, Token: token}
 	if r.Decision == hufu.Allow {
 		o.Grant = &Grant{Contract: r.Contract, Version: r.Version, From: r.Time, Until: r.Until}
+	}
+	if r.Nonce == "" {
+		g.Decided(r.Decision, r.Rule)
+		return o, nil
 	}
 	e := Entry{Time: r.Time, Decision: r.Decision, Rule: r.Rule, Token: token, Gate: g.DID}
 	if r.Contract != (hufu.ContractID{}) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/tx"
+	"github.com/hufu-id/hufu/protocol/oid4vp"
 	"github.com/hufu-id/hufu/protocol/receipt"
 	"github.com/hufu-id/hufu/tilelog"
 	"github.com/hufu-id/hufu/tlog"
@@ -65,7 +67,7 @@ func TestReceiptsAreLogged(t *testing.T) {
 	g.Log = l
 	var tokens []string
 	for range 3 {
-		o := must[*gate.Outcome](t)(g.RespondForm(t.Context(), "{}", "no such request"))
+		o := must[*gate.Outcome](t)(g.RespondForm(t.Context(), "{}", s.ask(s.room).State))
 		tokens = append(tokens, o.Token)
 	}
 	if n := must[uint64](t)(g.FollowLog(t.Context())); n != 3 {
@@ -105,5 +107,25 @@ func TestReceiptsAreLogged(t *testing.T) {
 	}
 	if n := must[uint64](t)(s.gate.FollowLog(t.Context())); n != 0 {
 		t.Errorf("a gate without a log has one of %d entries", n)
+	}
+}
+
+// What answers no open request is refused and signed, and leaves nothing behind.
+func TestUnaskedIsNotKept(t *testing.T) {
+	s := newScene(t)
+	r := s.ask(s.room)
+	answer := s.resident("north", true).Presents(r)
+	if o := s.respond(answer, r.State); o.Decision != hufu.Allow {
+		t.Fatalf("refused by %s", o.Receipt.Rule)
+	}
+	wantRefused(t, s.respond(answer, r.State), gate.RuleReplayed)
+	wantRefused(t, s.respond(answer, "never-opened"), gate.RuleUnknownRequest)
+	o := must[*gate.Outcome](t)(s.gate.Answer(t.Context(), url.Values{"vp_token": {"{"}}))
+	wantRefused(t, o, oid4vp.RuleResponse)
+	if o.Token == "" {
+		t.Error("the refusal is not signed")
+	}
+	if kept := must[[]gate.Entry](t)(s.gate.Store.Receipts(t.Context(), 0, 10)); len(kept) != 1 || kept[0].Decision != hufu.Allow {
+		t.Errorf("%d receipts kept", len(kept))
 	}
 }
