@@ -21,9 +21,10 @@ demo: build
 
 test: setup build unit wasm race interop
 
-# Everything once, without the race detector, with a PostgreSQL server of its own.
+# Everything once, without the race detector, with a PostgreSQL server of its own; then issuer and gate on it altogether.
 unit:
 	CGO_ENABLED=0 ./tools/with-postgres.sh $(GO) test ./...
+	CGO_ENABLED=0 ./tools/with-postgres.sh env HUFU_TEST_ENGINE=postgres $(GO) test ./issuer ./gate
 
 race:
 	@if command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; then \

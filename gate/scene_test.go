@@ -12,6 +12,7 @@ import (
 	"github.com/hufu-id/hufu/contract/dcql"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/internal/world"
 	"github.com/hufu-id/hufu/keys"
@@ -69,7 +70,7 @@ func newScene(t testing.TB) *scene {
 	s.owner = must[*world.Actor](t)(w.Actor(keys.P256))
 	s.room = must[hufu.ContractID](t)(w.Publish(s.owner, "reading-room", 1, world.ReadingRoom))
 	s.clinic = must[hufu.ContractID](t)(w.Publish(s.owner, "clinic", 1, world.Clinic))
-	store := must[gate.Store](t)(gate.OpenStore(context.Background(), database.Memory))
+	store := must[gate.Store](t)(gate.OpenStore(context.Background(), databasetest.Chosen(t, database.Memory)))
 	t.Cleanup(func() { store.Close() })
 	s.gate = s.newGate(store)
 	return s

@@ -405,6 +405,7 @@ func TestOpeningAListIsTakenUpAgain(t *testing.T) {
 
 // A store that was lost, and made anew, does not give entries of the lists that the old one opened.
 func TestNewStoreOpensItsOwnList(t *testing.T) {
+	databasetest.OnDisk(t)
 	s := start(t)
 	list := people(2)
 	s.enrol(list)

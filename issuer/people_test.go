@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -138,6 +139,7 @@ func (s *scene) files() map[string]string {
 
 // Nothing of a person is in the database as it is, in hex, in base64 or as a plain digest.
 func TestNothingPersonalOnDisk(t *testing.T) {
+	databasetest.OnDisk(t)
 	s := start(t)
 	list := people(150)
 	s.enrol(list)
@@ -211,6 +213,7 @@ func TestFilesAreReadForAPurpose(t *testing.T) {
 }
 
 func TestErase(t *testing.T) {
+	databasetest.OnDisk(t)
 	s := start(t)
 	list := people(60)
 	s.enrol(list)
@@ -298,6 +301,7 @@ func (s *scene) onDisk(blob string) bool {
 }
 
 func TestWrongKeyOrIssuer(t *testing.T) {
+	databasetest.OnDisk(t)
 	s := start(t)
 	s.enrol(people(5))
 	if err := s.Close(); err != nil {
@@ -330,6 +334,7 @@ func TestWrongKeyOrIssuer(t *testing.T) {
 }
 
 func TestReadOnlyStore(t *testing.T) {
+	databasetest.OnDisk(t)
 	if os.Getuid() == 0 {
 		t.Skip("SKIPPED: root may write everywhere")
 	}

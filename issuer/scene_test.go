@@ -13,6 +13,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/database/databasetest"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
@@ -112,7 +113,7 @@ func start(t testing.TB, adjust ...func(*issuer.Config)) *scene {
 	id := hufu.ID{1, 2, 3}
 	sequence := uint64(0)
 	s.cfg = issuer.Config{
-		DID: id.DID(network), Signer: signer, Fragment: "assert-1", MasterKey: [32]byte{9}, Store: s.path,
+		DID: id.DID(network), Signer: signer, Fragment: "assert-1", MasterKey: [32]byte{9}, Store: databasetest.Chosen(t, s.path),
 		Ledger: s.ledger, StatusBase: "http://127.0.0.1:8080", Zone: zone, Now: func() time.Time { return s.now }, ListSize: 4096,
 		Sign: func(_ context.Context, body tx.Body) ([]byte, error) {
 			sequence++

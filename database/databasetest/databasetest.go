@@ -19,6 +19,27 @@ import (
 // Variable is the environment variable with the DSN of a PostgreSQL server whose user may create databases.
 const Variable = "HUFU_TEST_POSTGRES"
 
+// EngineVariable is the environment variable that says on which engine [Chosen] is: "postgres", or else SQLite. Suites
+// that are long for both in one run are run once for each.
+const EngineVariable = "HUFU_TEST_ENGINE"
+
+// Chosen is the DSN of an empty database on the engine that the environment chooses; sqlite is it on SQLite.
+func Chosen(t testing.TB, sqlite string) string {
+	t.Helper()
+	if os.Getenv(EngineVariable) == "postgres" {
+		return Postgres(t)
+	}
+	return sqlite
+}
+
+// OnDisk skips a test of the files of a SQLite database where another engine was chosen.
+func OnDisk(t testing.TB) {
+	t.Helper()
+	if os.Getenv(EngineVariable) == "postgres" {
+		t.Skip("a test of SQLite's files")
+	}
+}
+
 // Each runs test as a subtest on each engine, with the DSN of an empty database.
 func Each(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Helper()
