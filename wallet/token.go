@@ -36,15 +36,11 @@ type session struct {
 // nonces are the last DPoP nonce of each host (RFC 9449 §8): a proof that has it is not refused for want of one.
 type nonces map[string]string
 
-// note takes the nonce that came with an answer, and reports whether it is another than before.
-func (n nonces) note(address string, a *answer) (fresh bool) {
-	u, err := url.Parse(address)
-	nonce := a.header.Get("DPoP-Nonce")
-	if err != nil || nonce == "" || nonce == n[u.Host] {
-		return false
+// note takes the nonce that came with an answer.
+func (n nonces) note(address string, a *answer) {
+	if u, err := url.Parse(address); err == nil && a.header.Get("DPoP-Nonce") != "" {
+		n[u.Host] = a.header.Get("DPoP-Nonce")
 	}
-	n[u.Host] = nonce
-	return true
 }
 
 // newSession begins one; secret is of the key of an earlier one, nil: a new key.
