@@ -16,6 +16,7 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/mdoc"
 	"github.com/hufu-id/hufu/credential/sdjwt"
+	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
@@ -326,9 +327,17 @@ func (a *attacker) otherSession(ctx context.Context) (hufu.Rule, error) {
 	if err != nil {
 		return "", err
 	}
+	chain, err := x5c.Parse(a.chain)
+	if err != nil {
+		return "", err
+	}
+	signed := time.Now()
+	if from := chain.Leaf().NotBefore; signed.Before(from) { // the story is quick: the certificate may be of this second
+		signed = from
+	}
 	text, err := mdoc.Issue(rand.Reader, mdoc.IssueParams{
 		DocType: issuer.TypeResidentID, Elements: elements, Signer: signer, Chain: a.chain, DeviceKey: a.key.Public(),
-		Signed: time.Now(), ValidUntil: time.Now().AddDate(0, 1, 0), Status: &mdoc.StatusRef{URI: status.URI(a.office, d, 0)},
+		Signed: signed, ValidUntil: signed.AddDate(0, 1, 0), Status: &mdoc.StatusRef{URI: status.URI(a.office, d, 0)},
 	})
 	if err != nil {
 		return "", err
