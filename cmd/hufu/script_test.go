@@ -46,6 +46,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"replace": scriptReplace,
 		"http":    scriptHTTP,
 		"signin":  scriptSignIn,
+		"tick":    scriptTick,
 	}
 }
 
@@ -102,6 +103,21 @@ func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is not ready: %v", args[0], err)
 		case <-tick.C:
 		}
+	}
+}
+
+// scriptTick waits until the clock shows a second that is N later: credentials and keys have times in whole
+// seconds, a key's rounded up, so what happens within one cannot be told apart.
+//
+//	tick N
+func scriptTick(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: tick N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for end := time.Now().Unix() + int64(n); time.Now().Unix() < end; {
+		time.Sleep(time.Until(time.Unix(end, 0)))
 	}
 }
 
