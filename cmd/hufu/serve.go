@@ -276,9 +276,9 @@ type served struct {
 }
 
 // close closes the services, the last opened first.
-func (p *served) close() (err error) {
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, p.closers[i]())
+func (s *served) close() (err error) {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
 	}
 	return err
 }
