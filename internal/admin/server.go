@@ -141,7 +141,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	return errors.Join(h.Shutdown(stop), s.clean())
+	err := h.Shutdown(stop)
+	<-failed // closing the listener removes the socket: that has to be over before another process makes its own
+	return errors.Join(err, s.clean())
 }
 
 func (s *Server) clean() error {
