@@ -78,25 +78,8 @@ func VerifyCWT(token []byte, want Expect) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.URI != want.URI {
-		return nil, hufu.Refuse(RuleURI, "a list for another URI than the credential's")
-	}
-	if err := checkTimes(t, want); err != nil {
+	if err := want.check(t, m.Verify, cose.RuleAlg, cose.RuleSignature); err != nil {
 		return nil, err
-	}
-	key, err := want.key(t)
-	if err != nil {
-		return nil, err
-	}
-	switch err := m.Verify(key); hufu.RuleOf(err) {
-	case cose.RuleAlg:
-		return nil, hufu.Refuse(RuleAlg, "%v", err)
-	case cose.RuleSignature:
-		return nil, hufu.Refuse(RuleSignature, "%v", err)
-	default:
-		if err != nil {
-			return nil, err
-		}
 	}
 	if t.List, err = list.read(); err != nil {
 		return nil, err

@@ -131,30 +131,36 @@ func Verify(token string, want Expect) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.URI != want.URI {
-		return nil, hufu.Refuse(RuleURI, "a list for another URI than the credential's")
-	}
-	if err := checkTimes(t, want); err != nil {
+	if err := want.check(t, m.Verify, jws.RuleAlg, jws.RuleSignature); err != nil {
 		return nil, err
-	}
-	key, err := want.key(t)
-	if err != nil {
-		return nil, err
-	}
-	switch err := m.Verify(key); hufu.RuleOf(err) {
-	case jws.RuleAlg:
-		return nil, hufu.Refuse(RuleAlg, "%v", err)
-	case jws.RuleSignature:
-		return nil, hufu.Refuse(RuleSignature, "%v", err)
-	default:
-		if err != nil {
-			return nil, err
-		}
 	}
 	if t.List, err = listOf(list); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// check holds a token against what is expected of it, but for the list. alg and signature are the rules by
+// which verify refuses.
+func (w Expect) check(t *Token, verify func(keys.PublicKey) error, alg, signature hufu.Rule) error {
+	if t.URI != w.URI {
+		return hufu.Refuse(RuleURI, "a list for another URI than the credential's")
+	}
+	if err := checkTimes(t, w); err != nil {
+		return err
+	}
+	key, err := w.key(t)
+	if err != nil {
+		return err
+	}
+	err = verify(key)
+	switch hufu.RuleOf(err) {
+	case alg:
+		return hufu.Refuse(RuleAlg, "%v", err)
+	case signature:
+		return hufu.Refuse(RuleSignature, "%v", err)
+	}
+	return err
 }
 
 func checkTimes(t *Token, want Expect) error {
