@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/x5c"
@@ -244,16 +246,19 @@ func configurations(known []*issuer.Configuration, name, format string) (ids []s
 var grantNames = map[string]string{"pre": oauth.GrantPreAuthorized, "code": oauth.GrantCode}
 
 func (a *app) issuerOfferCmd() *cobra.Command {
-	var person string
+	var person, image string
 	in := offerAsked{}
 	c := &cobra.Command{
 		Use:   "offer --type TYPE",
-		Short: "Offer credentials to a person's wallet: prints the link that a wallet takes up",
+		Short: "Offer credentials to a person's wallet: prints the link that a wallet takes up, and its QR code",
 		Long: `Makes a credential offer (OpenID4VCI 1.0) at the process that serves --home. With the grant "pre" the offer is
 for the person named, and whoever has the link, and the transaction code if there is one, gets the credentials.
-With the grant "code" the person signs in with a passcode (hufu issuer passcode) and agrees.`,
-		Example: "  hufu issuer offer --person - --type resident-id --tx-code --json < number",
-		Args:    usageArgs(cobra.NoArgs),
+With the grant "code" the person signs in with a passcode (hufu issuer passcode) and agrees.
+
+On a terminal the link is shown as a QR code, too; --qr writes it as a picture.`,
+		Example: `  hufu issuer offer --person - --type resident-id --tx-code --json < number
+  hufu issuer offer --type pid --grant code --qr poster.png`,
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			grant, ok := grantNames[in.Grant]
 			if !ok {
@@ -268,11 +273,22 @@ With the grant "code" the person signs in with a passcode (hufu issuer passcode)
 					return err
 				}
 			}
+			picture, err := newPicture(image)
+			if err != nil {
+				return err
+			}
 			out, err := admin.Call[offerMade](c.Context(), a.home, verbOffer, asked)
+			if err = picture.finish(out.Link, err); err != nil {
+				return err
+			}
+			code, err := issuer.QRText(out.Link)
 			if err != nil {
 				return err
 			}
 			return a.emit(out, func(w io.Writer) {
+				if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+					fmt.Fprint(w, code)
+				}
 				fmt.Fprintf(w, "%s\n", out.Link)
 				if out.TxCode != "" {
 					fmt.Fprintf(w, "  transaction code %s: tell it to the person in another way\n", out.TxCode)
@@ -282,6 +298,7 @@ With the grant "code" the person signs in with a passcode (hufu issuer passcode)
 		},
 	}
 	f := c.Flags()
+	f.StringVar(&image, "qr", "", "write the link as a QR code (PNG) to this new file")
 	f.StringVar(&person, "person", "", "resident number of the person"+personHelp)
 	f.StringArrayVar(&in.Types, "type", nil, "what to offer: "+strings.Join(slices.Sorted(maps.Keys(typeNames)), ", ")+", or the identifier of a credential configuration; repeat for several")
 	f.StringVar(&in.Format, "format", oid4vci.FormatSDJWT, "format of what is offered: dc+sd-jwt, mso_mdoc or all")
@@ -292,6 +309,41 @@ With the grant "code" the person signs in with a passcode (hufu issuer passcode)
 	f.StringVar(&in.Wallet, "wallet", "", "address of the wallet to invoke (default: "+oid4vci.OfferScheme+")")
 	_ = c.MarkFlagRequired("type")
 	return c
+}
+
+// moduleScale is how many pixels of a picture a module of a QR code is wide: enough for print.
+const moduleScale = 8
+
+// picture is a file for a QR code, opened before there is an offer that could be lost. nil: none is wanted.
+type picture struct{ file *os.File }
+
+// newPicture makes the file; who can read it can take up the offer, so nobody else can.
+func newPicture(path string) (*picture, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no picture is an answer
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("--qr: %s is there already; name a new file", path)
+	}
+	return &picture{f}, err
+}
+
+// finish draws the link, or removes the file when failed says that there is none.
+func (p *picture) finish(link string, failed error) error {
+	if p == nil {
+		return failed
+	}
+	if failed == nil {
+		var png []byte
+		if png, failed = issuer.QR(link, moduleScale); failed == nil {
+			_, failed = p.file.Write(png)
+		}
+	}
+	if failed = errors.Join(failed, p.file.Close()); failed != nil {
+		return errors.Join(failed, os.Remove(p.file.Name()))
+	}
+	return nil
 }
 
 func (a *app) issuerPasscodeCmd() *cobra.Command {
