@@ -142,14 +142,14 @@ func Verify(token string, want Expect) (*Token, error) {
 
 // check holds a token against what is expected of it, but for the list. alg and signature are the rules by
 // which verify refuses.
-func (w Expect) check(t *Token, verify func(keys.PublicKey) error, alg, signature hufu.Rule) error {
-	if t.URI != w.URI {
+func (want *Expect) check(t *Token, verify func(keys.PublicKey) error, alg, signature hufu.Rule) error {
+	if t.URI != want.URI {
 		return hufu.Refuse(RuleURI, "a list for another URI than the credential's")
 	}
-	if err := checkTimes(t, w); err != nil {
+	if err := checkTimes(t, *want); err != nil {
 		return err
 	}
-	key, err := w.key(t)
+	key, err := want.key(t)
 	if err != nil {
 		return err
 	}
