@@ -325,7 +325,7 @@ func TestDivergences(t *testing.T) {
 		"app hash, signed":       {header(at+1, func(h *proof.Header) { h.AppHash = zero }), at, "the ledger says 0000"},
 		"results, signed":        {header(at+1, func(h *proof.Header) { h.LastResultsHash = zero }), at, "the results of the block's transactions are others"},
 		"validators, signed":     {header(at+1, func(h *proof.Header) { h.NextValidatorsHash = zero }), at, "not those that the members decided on"},
-		"two blocks, signed":     {func(f *forger) { header(at, func(h *proof.Header) { h.EvidenceHash = zero })(f); f.unlink = true }, at + 1, "does not follow the block before it"},
+		"two blocks, signed":     {func(f *forger) { header(at, func(h *proof.Header) { h.LastCommitHash = zero })(f); f.unlink = true }, at + 1, "does not follow the block before it"},
 		"other network, signed":  {header(at, func(h *proof.Header) { h.Network = "other" }), at, "another network"},
 		"time back, signed":      {header(at, func(h *proof.Header) { h.Time = h.Time.AddDate(-1, 0, 0) }), at, "not later than"},
 		"app hash":               {commit(func(sh *proof.SignedHeader) { sh.Header.AppHash = zero }), at, "the header's hash"},

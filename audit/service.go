@@ -27,8 +27,9 @@ type Report struct {
 	Height       hufu.Height  `json:"height"`       // of the last block replayed
 	AppHash      hufu.Digest  `json:"app_hash"`     // that the replay came to
 	AppHashMatch bool         `json:"app_hash_match"`
-	Divergence   *Divergence  `json:"divergence,omitempty"` // where the ledger is not what it should be
-	PerBlock     []int        `json:"-"`                    // transactions of each block, from block 1
+	Divergence   *Divergence  `json:"divergence,omitempty"`  // where the ledger is not what it should be
+	Convictions  []Conviction `json:"convictions,omitempty"` // of validators, the newest first
+	PerBlock     []int        `json:"-"`                     // transactions of each block, from block 1
 }
 
 // Divergence is the first thing that does not agree.
@@ -89,6 +90,9 @@ func Replay(ctx context.Context, genesis []byte, t client.Transport, o Options) 
 	var divergence *Divergence
 	if errors.As(err, &divergence) {
 		r.out.Divergence, err = divergence, nil
+	}
+	if err == nil {
+		r.out.Convictions, err = Convictions(r.out, r.out.Report.Network)
 	}
 	if err == nil && o.Seen != nil {
 		err = r.showState(o.Seen)
@@ -270,7 +274,11 @@ func (r *replay) block(ctx context.Context, t client.Transport, header *proof.He
 	}
 	r.out.Transactions += len(txs)
 	r.out.PerBlock = append(r.out.PerBlock, len(txs))
-	outcome, err := r.exec.Run(node.Block{Height: header.Height, Time: header.Time, Txs: txs})
+	proven, err := r.evidence(ctx, t, header)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := r.exec.Run(node.Block{Height: header.Height, Time: header.Time, Txs: txs, Misbehaviour: proven})
 	if hufu.RuleOf(err) != "" {
 		return nil, &Divergence{header.Height, "a transaction that may not be there: " + err.Error()}
 	}

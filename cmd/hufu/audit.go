@@ -86,6 +86,7 @@ list, result and app hash against the signed headers, and says where the first t
 					return
 				}
 				fmt.Fprintf(w, "app hash after block %d: %s, the same as signed\n", report.Height, report.AppHash)
+				printConvictions(w, report.Convictions)
 			})
 			if err == nil && !report.AppHashMatch {
 				return silentError{errDivergence}

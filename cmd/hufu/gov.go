@@ -39,6 +39,8 @@ func (a *app) govMembersCmd() *cobra.Command {
 				Power     uint64   `json:"power"`
 				Quota     uint64   `json:"quota"`
 				OpenQuota uint64   `json:"open_quota"`
+
+				Convicted hufu.Height `json:"convicted,omitempty"` // block with the evidence that took its power
 			}
 			return a.withSession(c.Context(), node, false, func(l *session) error {
 				var out []member
@@ -46,7 +48,7 @@ func (a *app) govMembersCmd() *cobra.Command {
 					members, err := gov.Members(v)
 					out = nil
 					for _, m := range members {
-						out = append(out, member{m.ID.DID(v.Network()), m.Name, m.Power, m.Quota, m.OpenQuota})
+						out = append(out, member{m.ID.DID(v.Network()), m.Name, m.Power, m.Quota, m.OpenQuota, m.Convicted})
 					}
 					return err
 				}); err != nil {
@@ -55,6 +57,9 @@ func (a *app) govMembersCmd() *cobra.Command {
 				return a.emit(out, func(w io.Writer) {
 					for _, m := range out {
 						fmt.Fprintf(w, "%s\n  %s\n  power %d, quota %d bytes an epoch, open quota %d\n", m.Name, m.DID, m.Power, m.Quota, m.OpenQuota)
+						if m.Convicted != 0 {
+							fmt.Fprintf(w, "  its validator was CONVICTED in block %d: see hufu net status\n", m.Convicted)
+						}
 					}
 				})
 			})

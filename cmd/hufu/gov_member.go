@@ -67,13 +67,15 @@ func (a *app) admitCandidate(c *cobra.Command, p *proposer, file string) error {
 
 func (a *app) proposeValidatorKeyCmd() *cobra.Command {
 	var p proposer
+	var power uint64
 	c := &cobra.Command{
 		Use:   "validator-key",
 		Short: "Give this home's validator a new key",
 		Long: `Makes the next key of the home's validator, unless it is there and not used yet, and proposes it in place of the
 present one. Start the node again before the members have decided: it then has both, and the new one takes over at
-the block at which the decision takes effect.`,
-		Example: "  hufu gov propose validator-key --home ./net",
+the block at which the decision takes effect. A member whose validator was convicted has no power any more, and asks
+for it with --power.`,
+		Example: "  hufu gov propose validator-key --home ./net\n  hufu gov propose validator-key --home ./net --power 10",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.propose(c.Context(), &p, "Change a validator's key", func(l *session) (tx.Action, error) {
@@ -88,11 +90,15 @@ the block at which the decision takes effect.`,
 				if len(terms.ValidatorKey) == 0 {
 					return tx.Action{}, errors.New("the member has no validator")
 				}
+				if c.Flags().Changed("power") {
+					terms.Power = power
+				}
 				terms.ValidatorKey, err = l.home.NextValidatorKey(rand.Reader, terms.ValidatorKey)
 				return tx.Action{SetMember: terms}, err
 			})
 		},
 	}
+	c.Flags().Uint64Var(&power, "power", 0, "voting power with the new key (default: as it is)")
 	return p.flags(c)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/audit"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/gov"
@@ -30,6 +31,8 @@ type netStatus struct {
 	AppVersion uint64            `json:"app_version"`
 	Validators []validatorStatus `json:"validators"`
 	Upgrade    *upgradeStatus    `json:"upgrade,omitempty"` // the last that was agreed on
+
+	Convictions []audit.Conviction `json:"convictions,omitempty"` // of validators, the newest first
 }
 
 type nodeStatus struct {
@@ -255,6 +258,9 @@ func (s *netStatus) compare(ctx context.Context) error {
 		for _, m := range list {
 			members[string(m.ValidatorKey)] = m
 		}
+		if err == nil {
+			s.Convictions, err = audit.Convictions(v, s.Network)
+		}
 		return err
 	})
 	for _, v := range first.at.Validators {
@@ -294,5 +300,21 @@ func printNetStatus(w io.Writer, s *netStatus) {
 			name = "validator " + v.Key
 		}
 		fmt.Fprintf(w, "  %s: power %d, %s\n", name, v.Power, map[bool]string{true: "signed this block", false: "did not sign this block"}[v.Signed])
+	}
+	printConvictions(w, s.Convictions)
+}
+
+// printConvictions says what validators were convicted of.
+func printConvictions(w io.Writer, list []audit.Conviction) {
+	for _, c := range list {
+		what := fmt.Sprintf("lost its power of %d", c.Took)
+		switch {
+		case c.Kept:
+			what = "keeps its power, as no other validator has any"
+		case c.Took == 0:
+			what = "had no power to lose"
+		}
+		fmt.Fprintf(w, "CONVICTED %s\n  of a %s at height %d, by evidence in block %d of %s (%d proofs): it %s\n  its validator key %s gets no power again\n",
+			c.Member, c.Offence, c.At, c.Height, c.Time.Format(time.RFC3339), c.Proofs, what, c.Key)
 	}
 }

@@ -210,6 +210,19 @@ func (h *HTTP) Block(ctx context.Context, height hufu.Height) ([][]byte, error) 
 	return r.Block.Data.Txs, err
 }
 
+// Evidence is block.
+func (h *HTTP) Evidence(ctx context.Context, height hufu.Height) ([]byte, error) {
+	var r struct {
+		Block struct {
+			Evidence struct {
+				Evidence json.RawMessage `json:"evidence"`
+			} `json:"evidence"`
+		} `json:"block"`
+	}
+	err := h.call(ctx, "block", at(height), &r)
+	return r.Block.Evidence.Evidence, err
+}
+
 // Results is block_results.
 func (h *HTTP) Results(ctx context.Context, height hufu.Height) ([]Result, error) {
 	var r struct {

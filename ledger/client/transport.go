@@ -19,6 +19,8 @@ type Transport interface {
 	Validators(ctx context.Context, height hufu.Height) (proof.ValidatorSet, error)
 	// Block is the transactions of height, in order.
 	Block(ctx context.Context, height hufu.Height) ([][]byte, error)
+	// Evidence is the evidence of misbehaviour in the block of height, in the engine's JSON: an array.
+	Evidence(ctx context.Context, height hufu.Height) ([]byte, error)
 	// Results is what the ledger answered to the transactions of height.
 	Results(ctx context.Context, height hufu.Height) ([]Result, error)
 	// Query asks the application: see the paths in package proof.

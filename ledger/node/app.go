@@ -130,7 +130,9 @@ func validatorUpdates(from []machine.ValidatorUpdate) []abci.ValidatorUpdate {
 func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	o, left, err := a.exec.Fill(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	o, left, err := a.exec.Fill(Block{
+		Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs, Misbehaviour: Misbehaviour(req.Misbehavior),
+	})
 	if err != nil {
 		return nil, a.halted(err)
 	}
@@ -141,7 +143,7 @@ func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 
 // ProcessProposal accepts a block of which every transaction may be in it, and keeps its execution.
 func (a *app) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
-	_, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	_, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs, Misbehaviour: Misbehaviour(req.Misbehavior)})
 	switch {
 	case err == nil:
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
@@ -163,7 +165,7 @@ func (a *app) halted(err error) error {
 
 // FinalizeBlock executes a decided block, or finds that it was executed as a proposal.
 func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	o, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs})
+	o, err := a.run(Block{Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs, Misbehaviour: Misbehaviour(req.Misbehavior)})
 	if err != nil {
 		return nil, a.halted(err)
 	}
@@ -201,6 +203,9 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	a.pending.remove(o.ids)
 	a.committed.Add(uint64(len(o.ids)))
 	a.tip.move(o.Block.Height, o.Block.Time)
+	for _, m := range o.Block.Misbehaviour {
+		a.log.Error("a validator misbehaved", "block", o.Block.Height, "offence", m.Offence.String(), "validator", fmt.Sprintf("%X", m.Address), "at", m.Height)
+	}
 	if _, err := a.exec.version(o.Block.Height + 1); errors.Is(err, ErrUpgrade) {
 		a.halt(err) // now, as nobody may propose the next block
 	}
@@ -227,7 +232,7 @@ func (a *app) run(b Block) (*Outcome, error) {
 }
 
 func (b *Block) same(o Block) bool {
-	return b.Height == o.Height && b.Time.Equal(o.Time) && slices.EqualFunc(b.Txs, o.Txs, bytes.Equal)
+	return b.Height == o.Height && b.Time.Equal(o.Time) && slices.Equal(b.Misbehaviour, o.Misbehaviour) && slices.EqualFunc(b.Txs, o.Txs, bytes.Equal)
 }
 
 // tip is where the state is, to be waited for.

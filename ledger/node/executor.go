@@ -44,6 +44,8 @@ type Block struct {
 	Height hufu.Height
 	Time   time.Time
 	Txs    [][]byte
+	// Misbehaviour is what the block's evidence proves: see [Misbehaviour].
+	Misbehaviour []gov.Misbehaviour
 }
 
 // Outcome is an executed block that is not committed.
@@ -244,12 +246,13 @@ func (e *Executor) begin(b Block) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{
+	r := &run{
 		e:       e,
 		ctx:     state.Context{Network: e.network, Height: b.Height, Time: b.Time.Unix()},
 		overlay: state.NewOverlay(e.reads),
-		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time}, AppVersion: version},
-	}, nil
+		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time, Misbehaviour: b.Misbehaviour}, AppVersion: version},
+	}
+	return r, machine.BeginBlock(r.ctx, r.overlay, b.Misbehaviour)
 }
 
 // version is the version of the rules that the block at height brings, 0 when it brings none. It fails with

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"testing"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -76,3 +77,13 @@ const StateDir = stateDir
 
 // LogFile is where a home keeps the engine's log.
 const LogFile = engineDir + "/data/cs.wal/wal"
+
+// EvidenceAge is how long evidence counts by a genesis file, in time and in blocks.
+func EvidenceAge(t *testing.T, genesis []byte) (time.Duration, int64) {
+	t.Helper()
+	g, err := parseGenesis(genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.ConsensusParams.Evidence.MaxAgeDuration, g.ConsensusParams.Evidence.MaxAgeNumBlocks
+}

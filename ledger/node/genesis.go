@@ -31,6 +31,14 @@ const (
 // maxBlockBytes bounds a block: some 8,000 transactions of usual size.
 const maxBlockBytes = 4 << 20
 
+// How long evidence of a validator's misbehaviour counts: for both this time and this many blocks. Nodes that
+// prune keep headers and votes for as long. Who is shown older evidence takes it to the members, who can take
+// power by vote.
+const (
+	evidenceAge    = 30 * 24 * time.Hour
+	evidenceBlocks = 100_000
+)
+
 // NewGenesis writes the genesis file of a network: CometBFT's, with doc as the application's state
 // and the founders' validators. All members start from the same file, and clients trust it.
 func NewGenesis(doc *machine.GenesisDoc, at time.Time) ([]byte, error) {
@@ -44,6 +52,7 @@ func NewGenesis(doc *machine.GenesisDoc, at time.Time) ([]byte, error) {
 	params := types.DefaultConsensusParams()
 	params.Block.MaxBytes = maxBlockBytes
 	params.Version.App = firstVersion
+	params.Evidence.MaxAgeDuration, params.Evidence.MaxAgeNumBlocks = evidenceAge, evidenceBlocks
 	g := types.GenesisDoc{
 		GenesisTime: at.UTC().Round(0), ChainID: string(doc.Network), InitialHeight: 1,
 		ConsensusParams: params, AppState: state,

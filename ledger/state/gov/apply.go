@@ -18,7 +18,8 @@ const (
 	RuleTooManyMembers  hufu.Rule = "gov.too-many-members"
 	RuleLastMember      hufu.Rule = "gov.last-member"
 	RuleLastValidator   hufu.Rule = "gov.last-validator"      // no voting power would remain
-	RuleValidatorKey    hufu.Rule = "gov.validator-key-taken" // two members with one key
+	RuleValidatorKey    hufu.Rule = "gov.validator-key-taken" // is or was another member's
+	RuleKeyConvicted    hufu.Rule = "gov.validator-key-convicted"
 	RuleUpgradeHeight   hufu.Rule = "gov.upgrade-height"
 	RuleNoQuota         hufu.Rule = "gov.no-quota" // no member to charge
 	RuleQuotaExhausted  hufu.Rule = "gov.quota-exhausted"

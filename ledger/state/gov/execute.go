@@ -1,7 +1,6 @@
 package gov
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/hufu-id/hufu"
@@ -50,6 +49,9 @@ func Admit(ctx state.Context, o *state.Overlay, proposal hufu.Digest, m *tx.Memb
 		return hufu.Refuse(RuleTooManyMembers, "there are %d members, the most there can be", MaxMembers)
 	}
 	roster.Seats = slices.Insert(roster.Seats, at, seat(m))
+	if err := hold(ctx, o, m); err != nil {
+		return err
+	}
 	if former, err := o.Get(FormerKey(m.Member)); err != nil {
 		return err
 	} else if former != nil {
@@ -83,7 +85,13 @@ func set(ctx state.Context, o *state.Overlay, proposal hufu.Digest, terms *tx.Me
 	if err != nil {
 		return err
 	}
+	if err := hold(ctx, o, terms); err != nil {
+		return err
+	}
 	roster.Seats[at] = seat(terms)
+	if terms.Power > 0 {
+		m.Convicted = 0
+	}
 	m.Name, m.ValidatorKey, m.Power, m.Quota, m.OpenQuota = terms.Name, terms.ValidatorKey, terms.Power, terms.Quota, terms.OpenQuota
 	m.Set, m.SetBy = ctx.Height, proposal
 	return save(o, roster, m)
@@ -131,22 +139,13 @@ func save(o *state.Overlay, roster *Roster, m *Member) error {
 }
 
 // CheckValidators refuses a membership that the engine could not run with. It looks at the result of
-// a whole proposal, so that keys and power may move between members within one.
+// a whole proposal, so that power may move between members within one.
 func CheckValidators(o *state.Overlay) error {
 	roster, err := GetRoster(o)
 	if err != nil {
 		return err
 	}
-	byKey := slices.Clone(roster.Seats)
-	slices.SortFunc(byKey, func(a, b Seat) int { return bytes.Compare(a.ValidatorKey, b.ValidatorKey) })
-	power := uint64(0)
-	for i, s := range byKey {
-		power += s.Power
-		if i > 0 && len(s.ValidatorKey) != 0 && bytes.Equal(s.ValidatorKey, byKey[i-1].ValidatorKey) {
-			return hufu.Refuse(RuleValidatorKey, "two members with one validator key")
-		}
-	}
-	if power == 0 {
+	if roster.power() == 0 {
 		return hufu.Refuse(RuleLastValidator, "no validator with voting power would remain")
 	}
 	return nil

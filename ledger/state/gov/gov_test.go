@@ -391,6 +391,9 @@ func TestValidatorsFollowTheRoster(t *testing.T) {
 					}
 				}
 			},
+			"misbehave": func(*rapid.T) {
+				c.block(c.twice(rapid.ByteRange(0, 4).Draw(rt, "key"), 1), c.twice(rapid.ByteRange(0, 4).Draw(rt, "key"), 1))
+			},
 			"": func(rt *rapid.T) {
 				updates, err := gov.EndBlock(c.o)
 				if err != nil {

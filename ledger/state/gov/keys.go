@@ -7,11 +7,13 @@ const (
 	formerPrefix   = "gov/former/"
 	proposalPrefix = "gov/proposal/"
 	usagePrefix    = "gov/usage/"
+	keyPrefix      = "gov/key/"
 
-	paramsName     = "gov/params"
-	rosterName     = "gov/roster"
-	validatorsName = "gov/validators"
-	upgradeName    = "gov/upgrade"
+	paramsName      = "gov/params"
+	rosterName      = "gov/roster"
+	validatorsName  = "gov/validators"
+	convictionsName = "gov/convictions"
+	upgradeName     = "gov/upgrade"
 )
 
 // MemberKey is where a member's record is in the state.
@@ -25,6 +27,12 @@ func ProposalKey(id hufu.Digest) []byte { return join(proposalPrefix, id[:]) }
 
 // UsageKey is where a member's use of its quotas is.
 func UsageKey(id hufu.ID) []byte { return join(usagePrefix, id[:]) }
+
+// ValidatorKeyKey is where the record of a validator key is.
+func ValidatorKeyKey(a Address) []byte { return join(keyPrefix, a[:]) }
+
+// ConvictionsKey is where the newest conviction is named.
+func ConvictionsKey() []byte { return []byte(convictionsName) }
 
 // ParamsKey is where the parameters are.
 func ParamsKey() []byte { return []byte(paramsName) }

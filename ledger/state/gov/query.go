@@ -79,6 +79,32 @@ func GetParams(r state.Reader) (*ParamsRecord, error) {
 	return rec, err
 }
 
+// GetValidatorKey reads the record of a validator key by its address, or nil when no member ever had it.
+func GetValidatorKey(r state.Reader, a Address) (*ValidatorKey, error) {
+	return state.Load[ValidatorKey](r, ValidatorKeyKey(a))
+}
+
+// Convicted reads the records of the keys that were convicted, the newest first, at most limit of them,
+// and how many there are.
+func Convicted(r state.Reader, limit int) (keys []ValidatorKey, all uint64, err error) {
+	list, err := state.Load[convictions](r, ConvictionsKey())
+	if err != nil || list == nil {
+		return nil, 0, err
+	}
+	for at := list.Last; at != nil && len(keys) < limit; {
+		rec, err := GetValidatorKey(r, *at)
+		if err != nil {
+			return nil, 0, err
+		}
+		if rec == nil || rec.Conviction == nil {
+			return nil, 0, errors.New("gov: the list of convictions names a key without one")
+		}
+		keys = append(keys, *rec)
+		at = rec.Conviction.Before
+	}
+	return keys, list.Count, nil
+}
+
 // GetProposal reads a proposal, or nil.
 func GetProposal(r state.Reader, id hufu.Digest) (*Proposal, error) {
 	return state.Load[Proposal](r, ProposalKey(id))
@@ -98,6 +124,14 @@ func (r *Roster) find(id hufu.ID) (int, bool) {
 func (r *Roster) Has(id hufu.ID) bool {
 	_, ok := r.find(id)
 	return ok
+}
+
+// power is the sum of all voting power.
+func (r *Roster) power() (sum uint64) {
+	for _, s := range r.Seats {
+		sum += s.Power
+	}
+	return sum
 }
 
 // Validators are the seats with voting power, ascending by key.

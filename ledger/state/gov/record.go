@@ -20,7 +20,40 @@ type Member struct {
 	AdmittedTime int64       `cbor:"8,keyasint"`
 	AdmittedBy   hufu.Digest `cbor:"9,keyasint"` // proposal; zero: a founder
 	Set          hufu.Height `cbor:"10,keyasint"`
-	SetBy        hufu.Digest `cbor:"11,keyasint"` // proposal that its terms are from; zero: genesis
+	SetBy        hufu.Digest `cbor:"11,keyasint"`           // proposal that its terms are from; zero: genesis
+	Convicted    hufu.Height `cbor:"12,keyasint,omitempty"` // block that took its power; 0: none, or it was given power again
+}
+
+// ValidatorKey is a key that a member has or had for its validator. It is no other member's ever.
+type ValidatorKey struct {
+	Key        []byte      `cbor:"1,keyasint"` // Ed25519
+	Member     hufu.ID     `cbor:"2,keyasint"`
+	Since      hufu.Height `cbor:"3,keyasint"` // 0: genesis
+	Conviction *Conviction `cbor:"4,keyasint,omitempty"`
+}
+
+// Conviction is what evidence in blocks proved against a validator key. It stays.
+type Conviction struct {
+	Height hufu.Height `cbor:"1,keyasint"` // of the block with the first proof
+	Time   int64       `cbor:"2,keyasint"`
+	Took   uint64      `cbor:"3,keyasint,omitempty"` // power that the member had and lost by it
+	Kept   bool        `cbor:"4,keyasint,omitempty"` // it kept its power, as no other would have been left
+	Proofs []Proof     `cbor:"5,keyasint"`           // the first ones, in the order of the ledger
+	More   uint64      `cbor:"6,keyasint,omitempty"` // proofs beyond those
+	Before *Address    `cbor:"7,keyasint,omitempty"` // the key that was convicted before this one
+}
+
+// Proof is a proof of misbehaviour and the block that carried it. The evidence itself is in that block.
+type Proof struct {
+	Misbehaviour Misbehaviour `cbor:"1,keyasint"`
+	Recorded     hufu.Height  `cbor:"2,keyasint"`
+	RecordedTime int64        `cbor:"3,keyasint"`
+}
+
+// convictions is where the list of convictions begins.
+type convictions struct {
+	Last  *Address `cbor:"1,keyasint"`
+	Count uint64   `cbor:"2,keyasint"`
 }
 
 // FormerMember is what is left of a removed member.

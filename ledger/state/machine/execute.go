@@ -84,6 +84,13 @@ func checkGuard(r state.Reader, body tx.Body) error {
 	return did.CheckGuard(g, p.RecoveryFloor())
 }
 
+// BeginBlock begins the block of ctx: validators of whom it proves misbehaviour lose their power, before any
+// transaction of the block.
+func BeginBlock(ctx state.Context, o *state.Overlay, proven []gov.Misbehaviour) error {
+	ctx.TxID = hufu.Digest{}
+	return gov.Convict(ctx, o, proven)
+}
+
 // EndBlock ends the block of ctx: withdrawals announced for it take effect, and it lists, ascending by
 // key, how the validators change.
 func EndBlock(ctx state.Context, o *state.Overlay) ([]ValidatorUpdate, error) {
