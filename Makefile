@@ -9,17 +9,21 @@ build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VE
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
 RACE = ./database/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/... ./ledger/store/... ./ledger/node/... ./ledger/client/... ./audit/... ./internal/home
 
-.PHONY: all build demo test unit race wasm interop lint format vet fmt fuzz bench setup clean
+.PHONY: all build pkcs11 demo test unit race hsm wasm interop lint format vet fmt fuzz bench setup clean
 
 all: build
 
 build:
 	$(build) -o bin/hufu ./cmd/hufu
 
+# With keys in PKCS#11 tokens, whose libraries are loaded: that needs cgo, so this one is linked to the C library.
+pkcs11:
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/hufu ./cmd/hufu
+
 demo: build
 	./bin/hufu demo
 
-test: setup build unit wasm race interop
+test: setup build unit wasm race hsm interop
 
 # Everything once, without the race detector, with a PostgreSQL server of its own; then issuer and gate on it altogether.
 unit:
@@ -30,6 +34,13 @@ race:
 	@if command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; then \
 	  CGO_ENABLED=1 $(GO) test -race -short $(RACE); \
 	else echo "SKIPPED: the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)"; fi
+
+# Keys in a PKCS#11 token: SoftHSM2, in software.
+hsm:
+	@if ! command -v gcc >/dev/null 2>&1 && ! command -v clang >/dev/null 2>&1; then echo "SKIPPED: PKCS#11 needs a C compiler (Debian: apt-get install gcc libc6-dev)"; \
+	elif ! [ -e /usr/lib/softhsm/libsofthsm2.so ]; then echo "SKIPPED: the tests of PKCS#11 need SoftHSM2 (Debian: apt-get install softhsm2)"; \
+	else CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./keys/keystore ./cmd/hufu && CGO_ENABLED=1 $(GO) test -tags pkcs11 ./keys/keystore && \
+	  CGO_ENABLED=1 $(GO) test -tags pkcs11 -run TestHSM ./cmd/hufu; fi
 
 # Wallets, issuers and verifiers that others wrote (npm), against this one.
 interop: build
@@ -42,13 +53,17 @@ interop: build
 wasm:
 	GOOS=js GOARCH=wasm CGO_ENABLED=0 $(GO) build . ./encoding ./keys ./credential/... ./contract/... ./ledger/tx ./ledger/proof ./ledger/state/...
 
-# OpenSSL 3 is the oracle for SM2 and SM3, PostgreSQL the other database. Without them those tests skip
+# OpenSSL 3 is the oracle for SM2 and SM3, PostgreSQL the other database, SoftHSM2 a PKCS#11 token. Without them those tests skip
 # and say so.
 setup:
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null 2>&1; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql || echo "NOTE: PostgreSQL could not be installed"; \
 	  else echo "NOTE: no PostgreSQL here (Debian: apt-get install postgresql): the tests on it will skip"; fi; fi
+	@if ! [ -e /usr/lib/softhsm/libsofthsm2.so ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq softhsm2 || echo "NOTE: SoftHSM2 could not be installed"; \
+	  else echo "NOTE: no SoftHSM2 here (Debian: apt-get install softhsm2): the tests of PKCS#11 will skip"; fi; fi
 	@if ! openssl version 2>/dev/null | grep -q '^OpenSSL 3'; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -qq && apt-get install -y -qq openssl; \

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -43,6 +44,23 @@ func (c p256Scheme) verifyConsensus(pub any, message, sig []byte) bool {
 var p256HalfOrder = new(big.Int).Rsh(elliptic.P256().Params().N, 1)
 
 func lowS(s []byte) bool { return new(big.Int).SetBytes(s).Cmp(p256HalfOrder) <= 0 }
+
+// LowS gives a P-256 signature r||s the form that the ledger accepts of the two that are valid: that with the lower
+// s (SEC 1 §4.1.4 has both). Hardware makes either. Anything else than [SignatureLen] bytes, and an s above the
+// curve's order, comes back as it is and verifies nowhere.
+func LowS(sig []byte) []byte {
+	if len(sig) != SignatureLen || lowS(sig[32:]) {
+		return sig
+	}
+	n := elliptic.P256().Params().N
+	s := new(big.Int).SetBytes(sig[32:])
+	if s.Cmp(n) >= 0 {
+		return sig
+	}
+	out := bytes.Clone(sig)
+	s.Sub(n, s).FillBytes(out[32:])
+	return out
+}
 
 func (p256Scheme) generate(rand io.Reader) (Signer, error) {
 	// FIPS 186-5 A.2.2, rejection sampling, written here so that the bytes read from rand decide the
@@ -95,13 +113,10 @@ func (s *p256Signer) Sign(rand io.Reader, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.Cmp(p256HalfOrder) > 0 {
-		v.Sub(elliptic.P256().Params().N, v)
-	}
 	out := make([]byte, SignatureLen)
 	r.FillBytes(out[:32])
 	v.FillBytes(out[32:])
-	return out, nil
+	return LowS(out), nil
 }
 
 func (p256Scheme) parsePoint(raw []byte) (*ecdsa.PublicKey, error) {

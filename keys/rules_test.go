@@ -374,6 +374,36 @@ func TestEd25519IsTheStandardLibrarys(t *testing.T) {
 	})
 }
 
+func TestLowS(t *testing.T) {
+	n := elliptic.P256().Params().N
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "secret")
+		key, err := P256.Load(secret)
+		if err != nil {
+			t.Skip(err)
+		}
+		message := rapid.SliceOf(rapid.Byte()).Draw(t, "message")
+		low, err := key.Sign(rand.Reader, message)
+		if err != nil || !bytes.Equal(LowS(low), low) {
+			t.Fatal("a low s changed", err)
+		}
+		high := bytes.Clone(low)
+		new(big.Int).Sub(n, new(big.Int).SetBytes(low[32:])).FillBytes(high[32:])
+		if !key.Public().Verify(message, high) || key.Public().VerifyConsensus(message, high) {
+			t.Fatal("not the other signature")
+		}
+		kept := bytes.Clone(high)
+		if got := LowS(high); !bytes.Equal(got, low) || !bytes.Equal(high, kept) {
+			t.Fatal("not the low form, or written into what it was given")
+		}
+	})
+	for _, odd := range [][]byte{nil, make([]byte, 63), append(make([]byte, 32), bytes.Repeat([]byte{0xff}, 32)...)} {
+		if !bytes.Equal(LowS(odd), odd) {
+			t.Errorf("%x changed", odd)
+		}
+	}
+}
+
 func BenchmarkEd25519(b *testing.B) {
 	key, err := Ed25519.Load(make([]byte, 32))
 	if err != nil {

@@ -92,6 +92,9 @@ func (a *app) addGates(ctx context.Context, l *session, g *origin, p *served) er
 		return err
 	}
 	p.closers = append(p.closers, st.Close)
+	if err := l.home.EnsureGateKeys(rand.Reader, names...); err != nil { // each write of the store has its price
+		return err
+	}
 	doors, services := gates{}, map[string]server.ServiceDoor{}
 	for _, name := range names {
 		door, err := newGate(ctx, l, st, name, gateURL(g.url, name), g.roles.ofGate(name))

@@ -234,7 +234,7 @@ func (a *app) emitFounded(network string, genesis []byte, founders []*home.Candi
 }
 
 func (a *app) netCandidateCmd() *cobra.Command {
-	var network, listen, rpc, out string
+	var network, listen, rpc, out, tokenURI string
 	t := home.Terms{}
 	c := &cobra.Command{
 		Use:   "candidate --name NAME --address HOST:PORT",
@@ -251,7 +251,11 @@ asks for. Founders exchange these files and run "hufu net genesis" on all of the
 			if err := server.CheckLoopback(rpc); err != nil {
 				return err
 			}
-			h, err := a.openOrMake(hufu.Network(network))
+			token, err := parseToken(tokenURI)
+			if err != nil {
+				return err
+			}
+			h, err := a.openOrMake(hufu.Network(network), token)
 			if err != nil {
 				return err
 			}
@@ -284,6 +288,7 @@ asks for. Founders exchange these files and run "hufu net genesis" on all of the
 	}
 	f := c.Flags()
 	f.StringVar(&network, "network", "", "name of the network (of a home that is there: its own)")
+	tokenFlag(c, &tokenURI)
 	f.StringVar(&t.Name, "name", "", "the organisation's name on the record")
 	f.StringVar(&t.Address, "address", "", "where the other nodes reach this one, host:port")
 	f.StringVar(&listen, "listen", "", "where the node listens for them (default: the port of --address)")
@@ -298,8 +303,11 @@ asks for. Founders exchange these files and run "hufu net genesis" on all of the
 }
 
 // openOrMake opens --home, or makes an empty one for network.
-func (a *app) openOrMake(network hufu.Network) (*home.Home, error) {
+func (a *app) openOrMake(network hufu.Network, token keystore.TokenURI) (*home.Home, error) {
 	if home.Exists(a.home) {
+		if token != (keystore.TokenURI{}) {
+			return nil, errTokenOfHome()
+		}
 		h, err := a.openHome()
 		if err == nil && network != "" && h.Network() != network {
 			return nil, fmt.Errorf("%w: it is of %s, and %s was asked for", node.ErrWrongNetwork, h.Network(), network)
@@ -313,7 +321,7 @@ func (a *app) openOrMake(network hufu.Network) (*home.Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	return home.Create(a.home, u, network)
+	return home.CreateWith(a.home, u, network, func(h *home.Home) error { return h.Keys().UseToken(token) })
 }
 
 func (a *app) netGenesisCmd() *cobra.Command {

@@ -62,7 +62,7 @@ Run a network of one:    hufu up --home ./net`,
 	f.StringVar(&a.db, "db", "", "postgres:// DSN of the database of issuer and gates, instead of SQLite files in the home (or the environment's HUFU_DB)")
 	c.AddCommand(
 		a.demoCmd(), a.upCmd(), a.netCmd(), a.nodeCmd(), a.rosterCmd(),
-		a.didCmd(), a.govCmd(), a.trustCmd(),
+		a.didCmd(), a.keysCmd(), a.govCmd(), a.trustCmd(),
 		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
 		a.verifyCmd(), a.auditCmd(), a.benchCmd(), a.versionCmd(),
 	)

@@ -25,6 +25,11 @@ func (a *app) passphrase(create bool) ([]byte, error) {
 	if path != "" {
 		return passphraseFrom(path)
 	}
+	return a.askPassphrase(create)
+}
+
+// askPassphrase reads it from the terminal.
+func (a *app) askPassphrase(create bool) ([]byte, error) {
 	f, ok := a.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil, usagef("no passphrase for the key store: give --passphrase-file or --key-file, set %s or %s, or run in a terminal", passphraseEnv, keyFileEnv)

@@ -15,6 +15,7 @@ import (
 	"github.com/hufu-id/hufu/internal/admin"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/internal/server"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/node"
 )
 
@@ -25,7 +26,7 @@ const founderName = "member"
 type upOptions struct {
 	originOptions
 	issuerOptions
-	network, rpc string
+	network, rpc, token string
 }
 
 func (a *app) upCmd() *cobra.Command {
@@ -53,7 +54,11 @@ through a socket in the home.`,
 			if err := server.CheckLoopback(o.rpc); err != nil {
 				return err
 			}
-			h, err := a.openOrFound(hufu.Network(o.network), c.Flags().Changed("network"))
+			token, err := parseToken(o.token)
+			if err != nil {
+				return err
+			}
+			h, err := a.openOrFound(hufu.Network(o.network), c.Flags().Changed("network"), token)
 			if err != nil {
 				return err
 			}
@@ -69,6 +74,7 @@ through a socket in the home.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
+	tokenFlag(c, &o.token)
 	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC (of a network of several: as node.json says)")
 	o.originOptions.add(c, "127.0.0.1:8080")
 	o.issuerOptions.add(c)
@@ -76,8 +82,11 @@ through a socket in the home.`,
 }
 
 // openOrFound opens --home, or makes it and founds a network of one.
-func (a *app) openOrFound(network hufu.Network, named bool) (*home.Home, error) {
+func (a *app) openOrFound(network hufu.Network, named bool, token keystore.TokenURI) (*home.Home, error) {
 	if home.Exists(a.home) {
+		if token != (keystore.TokenURI{}) {
+			return nil, errTokenOfHome()
+		}
 		h, err := a.openHome()
 		if err == nil && named && h.Network() != network {
 			return nil, fmt.Errorf("%w: it is of %s, and %s was asked for", node.ErrWrongNetwork, h.Network(), network)
@@ -89,6 +98,9 @@ func (a *app) openOrFound(network hufu.Network, named bool) (*home.Home, error) 
 		return nil, err
 	}
 	return home.CreateWith(a.home, u, network, func(h *home.Home) error {
+		if err := h.Keys().UseToken(token); err != nil {
+			return err
+		}
 		if err := node.CheckRoom(a.home); err != nil {
 			return err // before there is a home whose node cannot start
 		}

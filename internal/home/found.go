@@ -140,20 +140,35 @@ func (h *Home) GateKey(rand io.Reader) ([32]byte, error) {
 	return k, diskError(err)
 }
 
+// EnsureGateKeys makes what is missing of [Home.GateKey] and the tokens of these gates, all in one write.
+func (h *Home) EnsureGateKeys(rand io.Reader, gates ...string) error {
+	names := []string{gateKey}
+	for _, name := range gates {
+		names = append(names, tokenKey+name)
+	}
+	return diskError(h.keys.EnsureDataKeys(rand, names...))
+}
+
 // GateToken is what the service behind the gate called name calls its API with, made when there is none, or
 // made anew.
 func (h *Home) GateToken(rand io.Reader, name string, anew bool) (string, error) {
 	key := tokenKey + name
+	if !anew {
+		if err := h.EnsureGateKeys(rand, name); err != nil {
+			return "", err
+		}
+	}
 	k, err := h.keys.DataKey(key)
 	if err == nil && anew {
 		if err := h.keys.Remove(key); err != nil {
 			return "", diskError(err)
 		}
 	}
-	if err != nil || anew {
-		if k, err = h.keys.GenerateDataKey(rand, key); err != nil {
-			return "", diskError(err)
-		}
+	if anew {
+		k, err = h.keys.GenerateDataKey(rand, key)
+	}
+	if err != nil {
+		return "", diskError(err)
 	}
 	return base64.RawURLEncoding.EncodeToString(k[:]), nil
 }

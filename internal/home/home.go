@@ -91,6 +91,9 @@ func CreateWith(dir string, u keystore.Unlock, network hufu.Network, fill func(*
 	}
 	defer func() {
 		if err != nil {
+			if store != nil {
+				err = errors.Join(err, leaveTokens(store))
+			}
 			h, err = nil, errors.Join(diskError(err), undo(dir, made, before))
 		}
 	}()
@@ -107,6 +110,20 @@ func CreateWith(dir string, u keystore.Unlock, network hufu.Network, fill func(*
 	}
 	// The settings come last: a directory without them is no home.
 	return h, writeFile(filepath.Join(dir, settingsFile), append(raw, '\n'))
+}
+
+// leaveTokens destroys the keys that a creation made outside of the directory.
+func leaveTokens(store *keystore.Store) error {
+	var names []string
+	for _, e := range store.List() {
+		if e.Token != "" {
+			names = append(names, e.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return store.Remove(names...)
 }
 
 // undo removes what a creation made in dir, and dir itself if it made that.

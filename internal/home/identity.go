@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,42 +59,6 @@ func (h *Home) NewIdentity(rand io.Reader, name string, control *keys.Suite, met
 	if e, ok := h.book[name]; ok {
 		return e.DID, e.Inception, nil
 	}
-	fresh := map[string]keys.Signer{}
-	generate := func(keyName string, s *keys.Suite) (keys.PublicKey, error) {
-		k, err := s.Generate(rand)
-		if err != nil {
-			return keys.PublicKey{}, err
-		}
-		fresh[keyName] = k
-		return k.Public(), nil
-	}
-	first, err := generate(controlKey(name, 0), control)
-	if err != nil {
-		return "", nil, err
-	}
-	next, err := generate(controlKey(name, 1), control)
-	if err != nil {
-		return "", nil, err
-	}
-	inception := &tx.DIDCreate{
-		Keys: [][]byte{first.Multikey()}, Threshold: 1,
-		Next: []hufu.Digest{next.Digest()}, NextThreshold: 1,
-		Salt: make([]byte, saltLen),
-	}
-	if _, err := io.ReadFull(rand, inception.Salt); err != nil {
-		return "", nil, err
-	}
-	for _, m := range methods {
-		pub, err := generate(methodKey(name, m.Fragment), m.Suite)
-		if err != nil {
-			return "", nil, err
-		}
-		inception.Methods = append(inception.Methods, tx.Method{Fragment: m.Fragment, Key: pub.Multikey(), Purposes: m.Purposes})
-	}
-	if err := inception.Validate(); err != nil {
-		return "", nil, err
-	}
-	id := tx.InceptionID(h.Network(), inception)
 	// Under the lock, and on the book as it is now: other processes name identities in it, too.
 	release, err := h.lockBook()
 	if err != nil {
@@ -106,18 +71,32 @@ func (h *Home) NewIdentity(rand io.Reader, name string, control *keys.Suite, met
 	if e, ok := h.book[name]; ok {
 		return e.DID, e.Inception, nil // the name was given in the meantime
 	}
-	if err := h.keys.Put(fresh); err != nil {
-		if errors.Is(err, keystore.ErrExists) {
-			err = fmt.Errorf("home: keys of the name %q are here, and no identifier is written down for them; take another name: %w", name, err)
+	inception := &tx.DIDCreate{Threshold: 1, NextThreshold: 1, Salt: make([]byte, saltLen)}
+	if _, err := io.ReadFull(rand, inception.Salt); err != nil {
+		return "", nil, err
+	}
+	suites := map[string]*keys.Suite{controlKey(name, 0): control, controlKey(name, 1): control}
+	for _, m := range methods {
+		suites[methodKey(name, m.Fragment)] = m.Suite
+	}
+	made, err := h.keys.GenerateAll(rand, suites, func(made map[string]keys.Signer) error {
+		inception.Keys = [][]byte{made[controlKey(name, 0)].Public().Multikey()}
+		inception.Next = []hufu.Digest{made[controlKey(name, 1)].Public().Digest()}
+		for _, m := range methods {
+			pub := made[methodKey(name, m.Fragment)].Public()
+			inception.Methods = append(inception.Methods, tx.Method{Fragment: m.Fragment, Key: pub.Multikey(), Purposes: m.Purposes})
 		}
+		return inception.Validate()
+	})
+	if errors.Is(err, keystore.ErrExists) {
+		err = fmt.Errorf("home: keys of the name %q are here, and no identifier is written down for them; take another name: %w", name, err)
+	}
+	if err != nil {
 		return "", nil, diskError(err)
 	}
-	e := entry{DID: id.DID(h.Network()), Inception: inception}
+	e := entry{DID: tx.InceptionID(h.Network(), inception).DID(h.Network()), Inception: inception}
 	if err := h.saveBook(name, e); err != nil {
-		for keyName := range fresh { // which nobody has seen
-			err = errors.Join(err, h.keys.Remove(keyName))
-		}
-		return "", nil, err
+		return "", nil, errors.Join(err, h.keys.Remove(slices.Collect(maps.Keys(made))...)) // nobody has seen them
 	}
 	return e.DID, inception, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -44,6 +45,7 @@ type Entry struct {
 	Name   string
 	Suite  *keys.Suite    // nil for a data key
 	Public keys.PublicKey // zero for a data key
+	Token  string         // label of the PKCS#11 token that has it; "" when this file does
 }
 
 type dataKey struct {
@@ -52,9 +54,12 @@ type dataKey struct {
 }
 
 type contents struct {
-	Version  uint64    `cbor:"1,keyasint"`
-	Keys     []Key     `cbor:"2,keyasint"` // sorted by name
-	DataKeys []dataKey `cbor:"3,keyasint"` // sorted by name
+	Version   uint64     `cbor:"1,keyasint"`
+	Keys      []Key      `cbor:"2,keyasint"`           // sorted by name
+	DataKeys  []dataKey  `cbor:"3,keyasint"`           // sorted by name
+	Tokens    []string   `cbor:"4,keyasint,omitempty"` // URIs, sorted; no two of one label
+	TokenKeys []tokenKey `cbor:"5,keyasint,omitempty"` // sorted by name
+	NewIn     string     `cbor:"6,keyasint,omitempty"` // label of the token that new keys are made in
 }
 
 const contentsVersion = 1
@@ -119,34 +124,115 @@ func prepare(path string, u Unlock) (*Store, error) {
 	return &Store{path: path, recipient: r, identity: id, kind: u.kind}, nil
 }
 
-// Generate makes a key from rand, keeps it under name and returns its signer. A name that is taken
-// gives [ErrExists].
+// Generate makes a key, keeps it under name and returns its signer: see [Store.GenerateAll].
 func (s *Store) Generate(rand io.Reader, name string, suite *keys.Suite) (keys.Signer, error) {
-	k, err := suite.Generate(rand)
+	made, err := s.GenerateAll(rand, map[string]*keys.Suite{name: suite}, nil)
+	return made[name], err
+}
+
+// GenerateAll makes a key of its suite for each name and keeps them, all or none of them in one write: from
+// rand, or in the token that [Store.UseToken] chose. A name that is taken gives [ErrExists], a suite that
+// the token does not have [ErrSuite]. When check, which may be nil, has something against the keys made, they are
+// not kept.
+func (s *Store) GenerateAll(rand io.Reader, suites map[string]*keys.Suite, check func(made map[string]keys.Signer) error) (map[string]keys.Signer, error) {
+	made := make(map[string]keys.Signer, len(suites))
+	err := s.update(func(c *contents) (undo func() error, err error) {
+		for _, name := range slices.Sorted(maps.Keys(suites)) {
+			if err := c.free(name); err != nil {
+				return nil, err
+			}
+		}
+		if c.NewIn != "" {
+			undo, err = c.generateInToken(suites, made)
+		} else {
+			err = c.generate(rand, suites, made)
+		}
+		if err == nil && check != nil {
+			err = check(made)
+		}
+		return undo, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Put(map[string]keys.Signer{name: k}); err != nil {
-		return nil, err
-	}
-	return k, nil
+	return made, nil
 }
 
-// Put keeps signers under their names, all or none of them in one write. A name that is taken gives
-// [ErrExists]; a signer whose secret cannot leave it is refused.
-func (s *Store) Put(signers map[string]keys.Signer) error {
-	return s.update(func(c *contents) error {
-		for name, k := range signers {
-			secret, ok := k.(keys.Secret)
-			if !ok {
-				return fmt.Errorf("keystore: the secret of %q cannot leave where it is", name)
-			}
-			if err := c.free(name); err != nil {
-				return err
-			}
-			c.Keys = append(c.Keys, Key{Name: name, Suite: k.Public().Suite().Name(), Secret: secret.Secret()})
+func (c *contents) generate(rand io.Reader, suites map[string]*keys.Suite, made map[string]keys.Signer) error {
+	for _, name := range slices.Sorted(maps.Keys(suites)) {
+		k, err := suites[name].Generate(rand)
+		if err != nil {
+			return err
 		}
-		return nil
+		c.Keys = append(c.Keys, Key{Name: name, Suite: suites[name].Name(), Secret: k.(keys.Secret).Secret()})
+		made[name] = k
+	}
+	return nil
+}
+
+// MoveTo gives another store the signing keys of these names: first it has them, then this one does not. Keys in
+// a token stay there; what moves is the reference. Names that the other store has with the same key already
+// are taken out of this one alone, so that a move which was cut off can be repeated.
+func (s *Store) MoveTo(to *Store, names []string) error {
+	if err := s.read(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	from, signers := s.data, s.signers
+	s.mu.Unlock()
+	for _, name := range names {
+		if signers[name] == nil {
+			return fmt.Errorf("%w: %q", ErrNotFound, name)
+		}
+	}
+	named := func(name string) bool { return slices.Contains(names, name) }
+	err := to.update(func(c *contents) (func() error, error) {
+		for _, k := range from.Keys {
+			if !named(k.Name) || c.has(k) {
+				continue
+			}
+			if err := c.free(k.Name); err != nil {
+				return nil, err
+			}
+			c.Keys = append(c.Keys, k)
+		}
+		for _, k := range from.TokenKeys {
+			if !named(k.Name) || c.refersTo(k) {
+				continue
+			}
+			if err := c.free(k.Name); err != nil {
+				return nil, err
+			}
+			uri, err := from.token(k.Token)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.addToken(uri); err != nil {
+				return nil, err
+			}
+			c.TokenKeys = append(c.TokenKeys, k)
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.update(func(c *contents) (func() error, error) {
+		c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool { return named(k.Name) })
+		c.TokenKeys = slices.DeleteFunc(c.TokenKeys, func(k tokenKey) bool { return named(k.Name) })
+		return nil, nil
+	})
+}
+
+func (c *contents) has(k Key) bool {
+	return slices.ContainsFunc(c.Keys, func(o Key) bool {
+		return o.Name == k.Name && o.Suite == k.Suite && bytes.Equal(o.Secret, k.Secret)
+	})
+}
+
+func (c *contents) refersTo(k tokenKey) bool {
+	return slices.ContainsFunc(c.TokenKeys, func(o tokenKey) bool {
+		return o.Name == k.Name && o.Suite == k.Suite && bytes.Equal(o.Public, k.Public)
 	})
 }
 
@@ -157,26 +243,98 @@ func (s *Store) GenerateDataKey(rand io.Reader, name string) ([DataKeyLen]byte, 
 	if _, err := io.ReadFull(rand, key[:]); err != nil {
 		return key, fmt.Errorf("keystore: %w", err)
 	}
-	return key, s.update(func(c *contents) error {
+	return key, s.update(func(c *contents) (func() error, error) {
 		if err := c.free(name); err != nil {
-			return err
+			return nil, err
 		}
 		c.DataKeys = append(c.DataKeys, dataKey{Name: name, Key: key[:]})
-		return nil
+		return nil, nil
 	})
 }
 
-// Remove destroys the signing key or data key of that name.
-func (s *Store) Remove(name string) error {
-	return s.update(func(c *contents) error {
-		before := len(c.Keys) + len(c.DataKeys)
-		c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool { return k.Name == name })
-		c.DataKeys = slices.DeleteFunc(c.DataKeys, func(k dataKey) bool { return k.Name == name })
-		if len(c.Keys)+len(c.DataKeys) == before {
-			return fmt.Errorf("%w: %q", ErrNotFound, name)
-		}
+// EnsureDataKeys makes, in one write, those of the data keys of these names that there are none of.
+func (s *Store) EnsureDataKeys(rand io.Reader, names ...string) error {
+	missing := func(name string) bool {
+		_, err := s.DataKey(name)
+		return err != nil
+	}
+	if !slices.ContainsFunc(names, missing) {
 		return nil
+	}
+	return s.update(func(c *contents) (func() error, error) {
+		for _, name := range names {
+			if slices.ContainsFunc(c.DataKeys, func(k dataKey) bool { return k.Name == name }) {
+				continue // another process made it
+			}
+			if err := c.free(name); err != nil {
+				return nil, err
+			}
+			key := make([]byte, DataKeyLen)
+			if _, err := io.ReadFull(rand, key); err != nil {
+				return nil, fmt.Errorf("keystore: %w", err)
+			}
+			c.DataKeys = append(c.DataKeys, dataKey{Name: name, Key: key})
+		}
+		return nil, nil
 	})
+}
+
+// Remove destroys the signing keys or data keys of these names, in one write; of those in a token, the keys there, too.
+func (s *Store) Remove(names ...string) error {
+	var destroy []func() error
+	err := s.update(func(c *contents) (func() error, error) {
+		for _, name := range names {
+			before := len(c.Keys) + len(c.DataKeys) + len(c.TokenKeys)
+			for _, k := range c.TokenKeys {
+				if k.Name == name {
+					t, err := c.openToken(k.Token)
+					if err != nil {
+						return nil, err
+					}
+					destroy = append(destroy, func() error { return t.destroy(k.ID) })
+				}
+			}
+			c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool { return k.Name == name })
+			c.DataKeys = slices.DeleteFunc(c.DataKeys, func(k dataKey) bool { return k.Name == name })
+			c.TokenKeys = slices.DeleteFunc(c.TokenKeys, func(k tokenKey) bool { return k.Name == name })
+			if len(c.Keys)+len(c.DataKeys)+len(c.TokenKeys) == before {
+				return nil, fmt.Errorf("%w: %q", ErrNotFound, name)
+			}
+		}
+		return nil, nil
+	})
+	for _, d := range destroy {
+		if err == nil {
+			err = d()
+		}
+	}
+	return err
+}
+
+// Relock has the store open with u from now on, and no longer with what opened it. A machine that stops in
+// between leaves it as it was or as it is to be. Other processes that have it open read it no more.
+func (s *Store) Relock(u Unlock) error {
+	next, err := prepare(s.path, u)
+	if err != nil {
+		return err
+	}
+	release, err := lock(s.path)
+	if err != nil {
+		return err
+	}
+	err = s.read()
+	if err == nil {
+		s.mu.Lock()
+		next.data = s.data
+		s.mu.Unlock()
+		err = next.write(next.data)
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.recipient, s.identity, s.kind, s.seen = next.recipient, next.identity, next.kind, next.seen
+		s.mu.Unlock()
+	}
+	return errors.Join(err, release())
 }
 
 // Signer returns the signer kept under name, or [ErrNotFound].
@@ -210,6 +368,10 @@ func (s *Store) List() []Entry {
 		pub := s.signers[k.Name].Public()
 		out = append(out, Entry{Name: k.Name, Suite: pub.Suite(), Public: pub})
 	}
+	for _, k := range s.data.TokenKeys {
+		pub := s.signers[k.Name].Public()
+		out = append(out, Entry{Name: k.Name, Suite: pub.Suite(), Public: pub, Token: k.Token})
+	}
 	for _, k := range s.data.DataKeys {
 		out = append(out, Entry{Name: k.Name})
 	}
@@ -217,9 +379,9 @@ func (s *Store) List() []Entry {
 	return out
 }
 
-// update changes the newest state of the file under the lock. When change or the write fails,
-// nothing is changed.
-func (s *Store) update(change func(*contents) error) error {
+// update changes the newest state of the file under the lock. When change or the write fails, nothing is
+// changed; what change did outside of the file, the function it returns undoes.
+func (s *Store) update(change func(*contents) (undo func() error, err error)) error {
 	release, err := lock(s.path)
 	if err != nil {
 		return err
@@ -229,12 +391,18 @@ func (s *Store) update(change func(*contents) error) error {
 			return err
 		}
 		s.mu.Lock()
-		next := contents{Version: s.data.Version, Keys: slices.Clone(s.data.Keys), DataKeys: slices.Clone(s.data.DataKeys)}
+		next := s.data
 		s.mu.Unlock()
-		if err := change(&next); err != nil {
-			return err
+		next.Keys, next.DataKeys = slices.Clone(next.Keys), slices.Clone(next.DataKeys)
+		next.Tokens, next.TokenKeys = slices.Clone(next.Tokens), slices.Clone(next.TokenKeys)
+		undo, err := change(&next)
+		if err == nil {
+			err = s.write(next)
 		}
-		return s.write(next)
+		if err != nil && undo != nil {
+			err = errors.Join(err, undo())
+		}
+		return err
 	}()
 	return errors.Join(err, release())
 }
@@ -289,6 +457,8 @@ func (s *Store) wrong() error {
 func (s *Store) write(c contents) error {
 	slices.SortFunc(c.Keys, func(a, b Key) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(c.DataKeys, func(a, b dataKey) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.TokenKeys, func(a, b tokenKey) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(c.Tokens)
 	plain, err := encoding.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("keystore: %w", err)
@@ -328,6 +498,13 @@ func (s *Store) take(c contents, digest [32]byte) error {
 			return fmt.Errorf("%w: key %q: %w", ErrCorrupt, k.Name, err)
 		}
 	}
+	for _, k := range c.TokenKeys {
+		signer, err := c.tokenSigner(k)
+		if err != nil {
+			return fmt.Errorf("%w: key %q: %w", ErrCorrupt, k.Name, err)
+		}
+		signers[k.Name] = signer
+	}
 	for _, k := range c.DataKeys {
 		if len(k.Key) != DataKeyLen {
 			return fmt.Errorf("%w: data key %q has %d bytes", ErrCorrupt, k.Name, len(k.Key))
@@ -345,7 +522,8 @@ func (c *contents) free(name string) error {
 		return fmt.Errorf("keystore: a name has 1 to %d printable ASCII characters without spaces", MaxNameLen)
 	}
 	if slices.ContainsFunc(c.Keys, func(k Key) bool { return k.Name == name }) ||
-		slices.ContainsFunc(c.DataKeys, func(k dataKey) bool { return k.Name == name }) {
+		slices.ContainsFunc(c.DataKeys, func(k dataKey) bool { return k.Name == name }) ||
+		slices.ContainsFunc(c.TokenKeys, func(k tokenKey) bool { return k.Name == name }) {
 		return fmt.Errorf("%w: key %q", ErrExists, name)
 	}
 	return nil

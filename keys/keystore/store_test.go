@@ -173,15 +173,22 @@ func TestNothingIsOverwritten(t *testing.T) {
 			t.Errorf("name %q accepted", bad)
 		}
 	}
-	good, err := keys.Ed25519.Generate(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	all := map[string]*keys.Suite{"good": keys.P256, "a": keys.P256}
+	if made, err := s.GenerateAll(rand.Reader, all, nil); !errors.Is(err, keystore.ErrExists) || made != nil {
+		t.Error("two keys, one of them of a name that is taken:", err)
 	}
-	if err := s.Put(map[string]keys.Signer{"good": good, "hardware": hardware{good}}); err == nil {
-		t.Error("a signer without a secret was put")
+	delete(all, "a")
+	refused := errors.New("refused")
+	if made, err := s.GenerateAll(rand.Reader, all, func(made map[string]keys.Signer) error {
+		if made["good"] == nil {
+			t.Error("nothing to check")
+		}
+		return refused
+	}); !errors.Is(err, refused) || made != nil {
+		t.Error(err)
 	}
 	if _, err := s.Signer("good"); !errors.Is(err, keystore.ErrNotFound) {
-		t.Error("half of a refused Put was kept:", err)
+		t.Error("half of a refused GenerateAll was kept:", err)
 	}
 	if _, err := s.GenerateDataKey(io.LimitReader(rand.Reader, 8), "short"); err == nil {
 		t.Error("a data key of 8 random bytes")
@@ -190,11 +197,6 @@ func TestNothingIsOverwritten(t *testing.T) {
 		t.Error("a refused change altered the file")
 	}
 }
-
-type hardware struct{ inner keys.Signer }
-
-func (h hardware) Public() keys.PublicKey                           { return h.inner.Public() }
-func (h hardware) Sign(r io.Reader, message []byte) ([]byte, error) { return h.inner.Sign(r, message) }
 
 func TestRemove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.age")
