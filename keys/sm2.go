@@ -15,6 +15,10 @@ import (
 // "1234567812345678" (GB/T 35276 §10), so that it is never a second, unsigned input.
 type sm2Scheme struct{}
 
+func (s sm2Scheme) read(raw []byte) (any, error) { return s.parse(raw) }
+
+func (sm2Scheme) check(any) error { return nil }
+
 func (sm2Scheme) parse(raw []byte) (any, error) {
 	x, y := unmarshalCompressedSM2(raw)
 	if x == nil {

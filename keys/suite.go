@@ -24,6 +24,8 @@ type Suite struct {
 // scheme is what a suite's mathematics provides.
 type scheme interface {
 	parse(raw []byte) (any, error)
+	read(raw []byte) (any, error) // parse, but for what check says
+	check(pub any) error
 	verify(pub any, message, sig []byte) bool
 	verifyConsensus(pub any, message, sig []byte) bool
 	generate(rand io.Reader) (Signer, error)
@@ -105,29 +107,65 @@ var ErrNoKey = errors.New("keys: no public key")
 // NewPublicKey reads a public key's wire form: 32 bytes for Ed25519, a 33-byte compressed point
 // (SEC 1 §2.3.3) for P-256 and SM2.
 func NewPublicKey(s *Suite, raw []byte) (PublicKey, error) {
+	return newKey(s, raw, s.impl.parse)
+}
+
+func newKey(s *Suite, raw []byte, parse func([]byte) (any, error)) (PublicKey, error) {
 	if len(raw) != s.keyLen {
 		return PublicKey{}, fmt.Errorf("keys: %s public key of %d bytes, not %d", s.name, len(raw), s.keyLen)
 	}
 	raw = bytes.Clone(raw)
-	key, err := s.impl.parse(raw)
+	key, err := parse(raw)
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("keys: %s public key: %w", s.name, err)
+		return PublicKey{}, s.badKey(err)
 	}
 	return PublicKey{suite: s, raw: raw, key: key}, nil
 }
 
+func (s *Suite) badKey(err error) error { return fmt.Errorf("keys: %s public key: %w", s.name, err) }
+
 // ParseMultikey reads the binary Multikey form: multicodec prefix and wire form.
 func ParseMultikey(b []byte) (PublicKey, error) {
+	s, raw, err := splitMultikey(b)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return newKey(s, raw, s.impl.parse)
+}
+
+// ReadMultikey is [ParseMultikey] without the dear half of it, decoding an Ed25519 key's point: 32 bytes may
+// be those of no point. No signature holds for such a key; whoever keeps one without having seen it sign
+// asks [PublicKey.Check].
+func ReadMultikey(b []byte) (PublicKey, error) {
+	s, raw, err := splitMultikey(b)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return newKey(s, raw, s.impl.read)
+}
+
+func splitMultikey(b []byte) (*Suite, []byte, error) {
 	code, n := binary.Uvarint(b)
 	if n <= 0 || n > 2 || (n > 1 && b[n-1] == 0) {
-		return PublicKey{}, errors.New("keys: no multicodec prefix")
+		return nil, nil, errors.New("keys: no multicodec prefix")
 	}
-	for _, s := range Suites() {
+	for _, s := range [...]*Suite{Ed25519, P256, SM2} {
 		if s.code == code {
-			return NewPublicKey(s, b[n:])
+			return s, b[n:], nil
 		}
 	}
-	return PublicKey{}, fmt.Errorf("keys: multicodec %#x is no signature suite of this network", code)
+	return nil, nil, fmt.Errorf("keys: multicodec %#x is no signature suite of this network", code)
+}
+
+// Check says of a key from [ReadMultikey] what [ParseMultikey] would have.
+func (k PublicKey) Check() error {
+	if k.suite == nil {
+		return ErrNoKey
+	}
+	if err := k.suite.impl.check(k.key); err != nil {
+		return k.suite.badKey(err)
+	}
+	return nil
 }
 
 // ParseMultibase reads publicKeyMultibase: a Multikey in base58btc.

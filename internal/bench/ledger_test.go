@@ -1,6 +1,12 @@
 package bench
 
-import "testing"
+import (
+	"context"
+	"testing"
+
+	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/ledger/node/sample"
+)
 
 func TestMeasureLedger(t *testing.T) {
 	steps := 0
@@ -36,5 +42,34 @@ func BenchmarkLedger(b *testing.B) {
 		b.ReportMetric(f.Ratio, "ratio")
 		b.ReportMetric(f.ComposedCPURatio, "composed-cpu-ratio")
 		b.Logf("%+v", f)
+	}
+}
+
+// BenchmarkNode is for profiles, too: of the real node alone, and of the bare one to compare with.
+func BenchmarkNode(b *testing.B) {
+	network, err := sample.New("bench", 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 60_000}, network: network}
+	l.defaults()
+	if l.txs, err = l.make(0, l.Transactions); err != nil {
+		b.Fatal(err)
+	}
+	for name, start := range map[string]func(context.Context, node.Config, node.Keys) (*node.Node, error){"real": node.Start, "bare": node.StartBare} {
+		b.Run(name, func(b *testing.B) {
+			var took spent
+			for b.Loop() {
+				if err := l.with(b.Context(), start, func(n *node.Node) error {
+					once, err := measure(func() error { return l.load(b.Context(), n) })
+					took.add(once)
+					return err
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(micros(b.N*l.Transactions, took.cpu), "cpu-µs/tx")
+			b.ReportMetric(perSecond(b.N*l.Transactions, took.wall), "tx/s")
+		})
 	}
 }

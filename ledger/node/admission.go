@@ -35,14 +35,14 @@ func (a *app) examine(raw []byte) (*parsed, error) {
 	if a.pending.full() {
 		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block")
 	}
-	t, err := tx.Parse(raw, a.network)
+	t, err := tx.ParseDeferred(raw, id, a.network)
 	if err != nil {
 		return nil, err
 	}
 	next, _ := a.pending.next(t.Payload.Author)
 	admission, err := a.admit(t, next)
 	if err != nil {
-		return nil, err
+		return nil, first(t.CheckKeys(), err)
 	}
 	p := &parsed{Tx: t, holds: admission.Keys, admitted: admission}
 	checks := p.checks(admission.Keys)
@@ -51,11 +51,21 @@ func (a *app) examine(raw []byte) (*parsed, error) {
 	}
 	for i, c := range checks {
 		if !c.ok {
-			return nil, hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)
+			return nil, first(t.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i))
 		}
 	}
 	a.exec.known.put(p)
 	return p, nil
+}
+
+// first is the first error of those there are.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter admits p to its author's queue.

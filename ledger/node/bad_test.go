@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"crypto/elliptic"
+	"errors"
 	"math/big"
 	"testing"
 
@@ -116,6 +117,54 @@ func (c *chain) own(sequence uint64, fragment string) []byte {
 	return raw
 }
 
+// noPoint is c's creation of an identifier with a key that is 32 bytes of no point of the curve.
+func (c *chain) noPoint(number uint64) (raw []byte, id hufu.ID) {
+	c.t.Helper()
+	raw = altered(c.t, c.create(number), func(m *message) {
+		var p tx.Payload
+		var b tx.DIDCreate
+		if err := errors.Join(encoding.Unmarshal(m.Payload, &p), encoding.Unmarshal(p.Body, &b)); err != nil {
+			c.t.Fatal(err)
+		}
+		b.Keys[0] = append([]byte{0xed, 0x01, 2}, make([]byte, 31)...)
+		id = tx.InceptionID(p.Network, &b)
+		m.Signatures[0].Protected = bytes.Replace(m.Signatures[0].Protected, p.Author[:], id[:], 1)
+		var err error
+		if p.Body, err = encoding.Marshal(&b); err != nil {
+			c.t.Fatal(err)
+		}
+		p.Author = id
+		if m.Payload, err = encoding.Marshal(&p); err != nil {
+			c.t.Fatal(err)
+		}
+	})
+	return raw, id
+}
+
+// A block may hold what its proposer likes. A key that is no point is refused as one, though its transaction
+// is executed before its signature is checked, and whatever comes of it in the block.
+func TestKeyThatIsNoPoint(t *testing.T) {
+	c := newChain(t, store.NewMemory())
+	created, id := c.noPoint(1)
+	own, err := tx.Build(nil, tx.Payload{Network: c.net.Name, Author: id, Sequence: 1, Expires: sample.Lifetime}, services("x"), tx.SignerRef{Signer: key(t, keys.Ed25519, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, txs := range map[string][][]byte{
+		"alone": {created}, "and a transaction by it": {created, own}, "and a bad one": {c.create(2), created, c.own(7, "future")},
+	} {
+		if got := c.process(txs); got.String() != "REJECT" {
+			t.Errorf("%s: %s", name, got)
+		}
+		if _, err := c.finalize(txs); hufu.RuleOf(err) != tx.RuleBody {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := c.prepare([][]byte{created, own}); len(got) != 0 {
+		t.Errorf("%d in a proposal", len(got))
+	}
+}
+
 type badTx struct {
 	raw  []byte
 	rule hufu.Rule
@@ -146,7 +195,9 @@ func badTransactions(t *testing.T, c *chain) map[string]badTx {
 	if err != nil {
 		t.Fatal(err)
 	}
+	noPoint, _ := c.noPoint(3000)
 	return map[string]badTx{
+		"key that is no point": {noPoint, tx.RuleBody},
 		"empty":          {nil, tx.RuleMalformed},
 		"truncated":      {good[:len(good)-1], tx.RuleMalformed},
 		"trailing bytes": {append(bytes.Clone(good), 0), tx.RuleMalformed},

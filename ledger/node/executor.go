@@ -104,20 +104,34 @@ func (e *Executor) Run(b Block) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.run(r, b, txs); err != nil {
+		// Reading left a check to the signatures'. Whatever else went wrong may have come of that.
+		for i, p := range txs {
+			if bad := p.CheckKeys(); bad != nil {
+				return nil, fmt.Errorf("transaction %d of block %d: %w", i, b.Height, bad)
+			}
+		}
+		return nil, err
+	}
+	return r.end(b.Txs)
+}
+
+// run executes txs, and verifies their signatures where it is not known that they hold.
+func (e *Executor) run(r *run, b Block, txs []*parsed) error {
 	var pending []verification
 	for i, p := range txs {
 		by, err := r.step(p)
 		if err != nil {
-			return nil, fmt.Errorf("transaction %d of block %d: %w", i, b.Height, err)
+			return fmt.Errorf("transaction %d of block %d: %w", i, b.Height, err)
 		}
 		if !p.verifiedBy(by.Keys) {
 			pending = append(pending, verification{p, by})
 		}
 	}
 	if err := e.verifyAll(pending); err != nil {
-		return nil, fmt.Errorf("block %d: %w", b.Height, err)
+		return fmt.Errorf("block %d: %w", b.Height, err)
 	}
-	return r.end(b.Txs)
+	return nil
 }
 
 // Fill executes those of b's transactions that may be in it, in order, and returns the others too.
@@ -186,10 +200,11 @@ func (e *Executor) commit(s *store.Staged, changes []store.Change, height hufu.H
 
 // read parses a transaction or finds it among the known.
 func (e *Executor) read(raw []byte) (*parsed, error) {
-	if p := e.known.get(sha256.Sum256(raw)); p != nil {
+	id := hufu.Digest(sha256.Sum256(raw))
+	if p := e.known.get(id); p != nil {
 		return p, nil
 	}
-	t, err := tx.Parse(raw, e.network)
+	t, err := tx.ParseDeferred(raw, id, e.network)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package tx
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 
@@ -92,12 +93,14 @@ func (*DIDDeactivate) Kind() Kind { return KindDIDDeactivate }
 
 // Validate implements [Body].
 func (b *DIDCreate) Validate() error {
-	_, err := b.check()
+	_, err := b.check(noKey)
 	return err
 }
 
-// check is Validate, and gives the parsed Keys.
-func (b *DIDCreate) check() ([]keys.PublicKey, error) {
+func noKey(int) bool { return false }
+
+// check is Validate, and gives the parsed Keys. That those of deferred are points is left to check.
+func (b *DIDCreate) check(deferred func(key int) bool) ([]keys.PublicKey, error) {
 	if n := len(b.Salt); n != 0 && n != SaltLen {
 		return nil, invalid("a salt of %d bytes, not %d", n, SaltLen)
 	}
@@ -112,7 +115,7 @@ func (b *DIDCreate) check() ([]keys.PublicKey, error) {
 	if err := checkServices(b.Services); err != nil {
 		return nil, err
 	}
-	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold)
+	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold, deferred)
 }
 
 // Validate implements [Body].
@@ -127,7 +130,7 @@ func (b *DIDRotate) check() ([]keys.PublicKey, error) {
 			return nil, err
 		}
 	}
-	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold)
+	return checkControl(b.Keys, b.Threshold, b.Next, b.NextThreshold, noKey)
 }
 
 // Validate implements [Body].
@@ -158,7 +161,7 @@ func (b *DIDUpdate) Validate() error {
 // Validate implements [Body].
 func (*DIDDeactivate) Validate() error { return nil }
 
-func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThreshold uint8) ([]keys.PublicKey, error) {
+func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThreshold uint8, deferred func(key int) bool) ([]keys.PublicKey, error) {
 	switch {
 	case len(control) == 0 || len(control) > MaxControlKeys:
 		return nil, invalid("%d control keys, not 1 to %d", len(control), MaxControlKeys)
@@ -171,9 +174,13 @@ func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThr
 	}
 	parsed := make([]keys.PublicKey, len(control))
 	for i, raw := range control {
-		key, err := keys.ParseMultikey(raw)
+		read := keys.ParseMultikey
+		if deferred(i) {
+			read = keys.ReadMultikey
+		}
+		key, err := read(raw)
 		if err != nil {
-			return nil, invalid("control key %d: %v", i, err)
+			return nil, badControlKey(i, err)
 		}
 		for _, other := range control[:i] {
 			if string(other) == string(raw) {
@@ -182,7 +189,7 @@ func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThr
 		}
 		// A present key that is also a next one would undo pre-rotation.
 		parsed[i] = key
-		if slices.Contains(next, key.Digest()) {
+		if slices.Contains(next, sha256.Sum256(raw)) { // its keys.PublicKey.Digest
 			return nil, invalid("control key %d is also a next key", i)
 		}
 	}
@@ -193,6 +200,8 @@ func checkControl(control [][]byte, threshold uint8, next []hufu.Digest, nextThr
 	}
 	return parsed, nil
 }
+
+func badControlKey(i int, err error) error { return invalid("control key %d: %v", i, err) }
 
 func checkMethods(methods []Method) error {
 	if len(methods) > MaxMethods {

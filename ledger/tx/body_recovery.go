@@ -70,7 +70,7 @@ func (p *RecoveryPlan) Validate() error {
 	if p.First == 0 {
 		return invalid("a recovery of an identifier without keys")
 	}
-	_, err := checkControl(p.Keys, p.Threshold, p.Next, p.NextThreshold)
+	_, err := checkControl(p.Keys, p.Threshold, p.Next, p.NextThreshold, noKey)
 	return err
 }
 

@@ -147,8 +147,11 @@ func (c *cursor) exactly(major byte, n uint64) {
 	}
 }
 
-func (c *cursor) bytes() []byte {
-	n := c.expect(majorBytes)
+func (c *cursor) bytes() []byte { return c.string(majorBytes) }
+
+// string reads a byte or text string.
+func (c *cursor) string(major byte) []byte {
+	n := c.expect(major)
 	if c.err != nil {
 		return nil
 	}

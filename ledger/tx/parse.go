@@ -2,6 +2,7 @@ package tx
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
@@ -11,10 +12,25 @@ import (
 // Parse reads a transaction for network and makes all checks that need no state, cheapest first.
 // Every refusal is by a rule of this package. The result shares raw, which must not change after.
 func Parse(raw []byte, network hufu.Network) (*Tx, error) {
+	t, err := ParseDeferred(raw, sha256.Sum256(raw), network)
+	if err == nil {
+		err = t.CheckKeys()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// ParseDeferred is [Parse] for a reader that has hashed raw, and that does nothing lasting with a transaction before
+// its signatures are checked: it leaves out whether the control keys that an inception brings are points of their
+// curve, when they sign it, as no signature holds for a key that is not one. When the transaction is then
+// refused, for whatever reason, the refusal of [Tx.CheckKeys] comes first.
+func ParseDeferred(raw []byte, id hufu.Digest, network hufu.Network) (*Tx, error) {
 	if len(raw) > MaxSize {
 		return nil, hufu.Refuse(RuleTooLarge, "%d bytes, more than %d", len(raw), MaxSize)
 	}
-	t := &Tx{raw: raw}
+	t := &Tx{raw: raw, id: id}
 	if err := t.parseMessage(); err != nil {
 		return nil, err
 	}
@@ -27,8 +43,27 @@ func Parse(raw []byte, network hufu.Network) (*Tx, error) {
 	if err := t.parseBody(); err != nil {
 		return nil, err
 	}
-	t.id = sha256.Sum256(raw)
 	return t, nil
+}
+
+// CheckKeys makes the checks that [ParseDeferred] left out.
+func (t *Tx) CheckKeys() error {
+	if t.Payload.Kind != KindDIDCreate {
+		return nil
+	}
+	for i, key := range t.control {
+		if err := key.Check(); err != nil {
+			return badControlKey(i, err)
+		}
+	}
+	return nil
+}
+
+// signing reports whether the control key with this index is one that an inception is signed with.
+func (t *Tx) signing(key int) bool {
+	return slices.ContainsFunc(t.Signatures, func(s Signature) bool {
+		return s.Signer == t.Payload.Author && int(s.KeyIndex) == key
+	})
 }
 
 // parseMessage reads the COSE_Sign message around the payload.
@@ -110,10 +145,15 @@ func (s *Signature) read(protected, sig []byte) error {
 }
 
 func (t *Tx) parsePayload(network hufu.Network) error {
-	if err := encoding.Unmarshal(t.payload, &t.Payload); err != nil {
-		return malformed(err)
-	}
 	p := &t.Payload
+	if body := new(DIDCreate); readCreate(t.payload, network, p, body) {
+		t.Body = body
+	} else {
+		*p = Payload{}
+		if err := encoding.Unmarshal(t.payload, p); err != nil {
+			return malformed(err)
+		}
+	}
 	if p.Network != network {
 		return hufu.Refuse(RuleNetwork, "made for another network than %q", network)
 	}
@@ -154,12 +194,13 @@ func (t *Tx) checkSigners() error {
 
 func (t *Tx) parseBody() error {
 	p := &t.Payload
-	t.Body = NewBody(p.Kind)
-	if t.Body == nil {
-		return hufu.Refuse(RuleKind, "a kind that this network's rules do not have")
-	}
-	if err := encoding.Unmarshal(p.Body, t.Body); err != nil {
-		return malformed(err)
+	if t.Body == nil { // not read yet
+		if t.Body = NewBody(p.Kind); t.Body == nil {
+			return hufu.Refuse(RuleKind, "a kind that this network's rules do not have")
+		}
+		if err := encoding.Unmarshal(p.Body, t.Body); err != nil {
+			return malformed(err)
+		}
 	}
 	if p.Kind == KindDIDCreate {
 		if inceptionID(p.Network, p.Body) != p.Author {
@@ -174,7 +215,7 @@ func (t *Tx) parseBody() error {
 	var err error
 	switch b := t.Body.(type) {
 	case *DIDCreate:
-		t.control, err = b.check()
+		t.control, err = b.check(t.signing)
 	case *DIDRotate:
 		t.control, err = b.check()
 	default:

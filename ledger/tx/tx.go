@@ -69,8 +69,8 @@ func InceptionID(network hufu.Network, b *DIDCreate) hufu.ID {
 const inceptionDomain = "hufu/did/v1\x00"
 
 func inceptionID(network hufu.Network, body []byte) hufu.ID {
-	in := make([]byte, 0, len(inceptionDomain)+len(network)+1+len(body))
-	in = append(in, inceptionDomain...)
+	var room [512]byte // enough for most, so that nothing is allocated
+	in := append(room[:0], inceptionDomain...)
 	in = append(in, network...)
 	in = append(in, 0)
 	return sha256.Sum256(append(in, body...))

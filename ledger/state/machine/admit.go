@@ -191,7 +191,7 @@ func matchPresent(out []keys.PublicKey, sigs []tx.Signature, rec *did.Record) er
 		if int(s.KeyIndex) >= len(rec.Keys) || !rec.Keys[s.KeyIndex].Current() {
 			return hufu.Refuse(RuleKey, "signature %d names key %d, which is not a present control key", i, s.KeyIndex)
 		}
-		key, err := keys.ParseMultikey(rec.Keys[s.KeyIndex].Multikey)
+		key, err := keys.ReadMultikey(rec.Keys[s.KeyIndex].Multikey) // checked before it was recorded
 		if err != nil {
 			return err
 		}
