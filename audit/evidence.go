@@ -13,7 +13,6 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state"
@@ -53,11 +52,11 @@ func Convictions(r state.Reader, n hufu.Network) ([]Conviction, error) {
 
 // evidence is what the evidence in a block proves. Only a block whose header says that there is some is asked
 // for it. The signatures are held against the keys that the replay itself has for the accused.
-func (r *replay) evidence(ctx context.Context, t client.Transport, header *proof.Header) ([]gov.Misbehaviour, error) {
+func (r *replay) evidence(ctx context.Context, s Source, header *proof.Header) ([]gov.Misbehaviour, error) {
 	if bytes.Equal(header.EvidenceHash, types.EvidenceList{}.Hash()) {
 		return nil, nil
 	}
-	raw, err := t.Evidence(ctx, header.Height)
+	raw, err := s.Evidence(ctx, header.Height)
 	if err != nil {
 		return nil, fmt.Errorf("audit: evidence of block %d: %w", header.Height, err)
 	}

@@ -26,6 +26,7 @@ import (
 type scene struct {
 	ctx    context.Context
 	net    *sample.Network
+	home   string
 	node   *node.Node
 	liar   *clienttest.Liar
 	people []hufu.ID
@@ -54,7 +55,7 @@ func newScene(t *testing.T) *scene {
 			t.Error(err)
 		}
 	})
-	s := &scene{ctx: ctx, net: n, node: running, liar: clienttest.New(t, running.URL())}
+	s := &scene{ctx: ctx, net: n, home: home, node: running, liar: clienttest.New(t, running.URL())}
 	for i := range uint64(4) {
 		raw, id, err := n.CreateDID(i)
 		if err != nil {
@@ -106,7 +107,7 @@ func (s *scene) transport(t *testing.T, url string) *client.HTTP {
 
 func (s *scene) replay(t *testing.T, from client.Transport, o audit.Options) *audit.Replayed {
 	t.Helper()
-	r, err := audit.Replay(s.ctx, s.net.Genesis, from, o)
+	r, err := audit.Replay(s.ctx, s.net.Genesis, audit.FromNode(from), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,12 +385,12 @@ func TestLyingNode(t *testing.T) {
 			if e.Path() == proof.PathAwait {
 				e.SetValue([]byte{0x60})
 			}
-		}, "", "the node's height"},
+		}, "", "the newest height"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.liar.Lie(l.lie)
 			defer s.liar.Lie(nil)
-			r, err := audit.Replay(s.ctx, s.net.Genesis, s.transport(t, s.liar.URL()), audit.Options{Until: s.at[3]})
+			r, err := audit.Replay(s.ctx, s.net.Genesis, audit.FromNode(s.transport(t, s.liar.URL())), audit.Options{Until: s.at[3]})
 			if l.what == "" {
 				if err == nil || !strings.Contains(err.Error(), l.err) {
 					t.Fatalf("error %v, want one of %q", err, l.err)
@@ -411,7 +412,7 @@ func TestLyingNode(t *testing.T) {
 
 func TestOtherGenesis(t *testing.T) {
 	s := newScene(t)
-	from := s.transport(t, s.node.URL())
+	from := audit.FromNode(s.transport(t, s.node.URL()))
 	for name, members := range map[string]int{"other": 1, "test": 2} {
 		other, err := sample.New(hufu.Network(name), members)
 		if err != nil {

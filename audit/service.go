@@ -5,31 +5,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/tx"
 )
 
 // Report is what a replay found.
 type Report struct {
-	Network      hufu.Network `json:"network"`
-	Blocks       int          `json:"blocks"`       // replayed, from block 1
-	Transactions int          `json:"transactions"` // in them
-	Refused      int          `json:"refused"`      // of those, by a rule; they changed nothing
-	Height       hufu.Height  `json:"height"`       // of the last block replayed
-	AppHash      hufu.Digest  `json:"app_hash"`     // that the replay came to
-	AppHashMatch bool         `json:"app_hash_match"`
-	Divergence   *Divergence  `json:"divergence,omitempty"`  // where the ledger is not what it should be
-	Convictions  []Conviction `json:"convictions,omitempty"` // of validators, the newest first
-	PerBlock     []int        `json:"-"`                     // transactions of each block, from block 1
+	Network      hufu.Network    `json:"network"`
+	From         hufu.Height     `json:"from"` // height whose state the replay began with: 0, genesis, or a snapshot's
+	Height       hufu.Height     `json:"height"`       // of the last block replayed
+	Time         time.Time       `json:"time"`         // of it
+	Blocks       int             `json:"blocks"`       // replayed
+	Transactions int             `json:"transactions"` // in them
+	Refused      int             `json:"refused"`      // of those, by a rule; they changed nothing
+	Kinds        map[tx.Kind]int `json:"kinds"`        // transactions of each kind that took effect
+	AppHash      hufu.Digest     `json:"app_hash"`     // that the replay came to
+	AppHashMatch bool            `json:"app_hash_match"`
+	Disk         *Disk           `json:"disk,omitempty"`       // when the blocks are from a node's home
+	Divergence   *Divergence     `json:"divergence,omitempty"` // where the ledger is not what it should be
+	Convictions  []Conviction    `json:"convictions,omitempty"` // of validators, the newest first
+	PerBlock     []int           `json:"-"`                    // transactions of each block replayed
+}
+
+// Disk is how the state in a node's home compares with what its blocks make.
+type Disk struct {
+	Height  hufu.Height `json:"height"`  // of the state
+	Records uint64      `json:"records"` // compared
 }
 
 // Divergence is the first thing that does not agree.
@@ -50,7 +62,8 @@ type Replayed struct {
 // Get is the value of key in the replayed state, nil when there is none.
 func (r *Replayed) Get(key []byte) ([]byte, error) { return r.store.Get(key) }
 
-// AsOf says for which state the replay's answers hold.
+// AsOf says for which state the replay's answers hold: that of the last block replayed, or of the one after
+// it when a [Stored] state was compared that is a block ahead of what headers sign.
 func (r *Replayed) AsOf() hufu.AsOf { return r.asOf }
 
 // Network is the replayed network.
@@ -61,31 +74,39 @@ func (r *Replayed) Close() error { return r.store.Close() }
 
 // Options are a replay's settings.
 type Options struct {
-	Until hufu.Height                // last block; 0: all there are
-	Now   func() time.Time           // optional: the clock
-	Seen  func(record []byte)        // optional: is given every transaction, and every key and value of the state at the end
-	Tick  func(done, of hufu.Height) // optional: progress
+	From  *client.Snapshot             // begin with its state, not with genesis
+	Until hufu.Height                  // last block; 0: all there are
+	Now   func() time.Time             // optional: the clock
+	Seen  func(record []byte)          // optional: is given every transaction, and every key and value of the state at the end
+	Tick  func(height, of hufu.Height) // optional: progress
+	// Change is optional: is given every transaction of the blocks that agree, in order. Its error ends
+	// the replay.
+	Change func(*Change) error
 }
 
-// trustingPeriod is long: an audit judges from genesis, whose validators nobody has replaced behind its
-// back, as it follows every header.
-const trustingPeriod = 100 * 365 * 24 * time.Hour
+// TrustingPeriod is long: an audit follows every header from a beginning that the auditor vouches for, a
+// genesis or a snapshot of its own. Nobody has replaced the validators behind its back.
+const TrustingPeriod = 100 * 365 * 24 * time.Hour
 
-// Replay runs every block of the node behind t through the ledger's rules, from the genesis file. A
+// Replay runs every block of s through the ledger's rules, from the genesis file or from a snapshot. A
 // ledger that is not what its rules and signatures make it is no error but a Divergence in the report;
-// an error is that it could not be read.
-func Replay(ctx context.Context, genesis []byte, t client.Transport, o Options) (*Replayed, error) {
+// an error is that it could not be read. A [Stored] state is compared with what the blocks make,
+// record by record, if all blocks up to it are replayed.
+func Replay(ctx context.Context, genesis []byte, s Source, o Options) (*Replayed, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r, err := begin(genesis)
+	r, err := begin(genesis, &o)
 	if err != nil {
 		return nil, err
 	}
 	defer r.exec.Close()
-	last, err := latest(ctx, t, o.Until)
+	last, err := r.last(ctx, s)
 	if err == nil {
-		err = r.run(ctx, t, &o, last)
+		err = r.run(ctx, s, last)
+	}
+	if stored, ok := s.(Stored); err == nil && ok {
+		err = r.compare(ctx, stored)
 	}
 	var divergence *Divergence
 	if errors.As(err, &divergence) {
@@ -105,6 +126,7 @@ func Replay(ctx context.Context, genesis []byte, t client.Transport, o Options) 
 }
 
 type replay struct {
+	*Options
 	exec       *node.Executor
 	out        *Replayed
 	trusted    proof.Trusted
@@ -112,7 +134,7 @@ type replay struct {
 	validators map[[32]byte]int64 // power by key, as the rules make them
 }
 
-func begin(genesis []byte) (*replay, error) {
+func begin(genesis []byte, o *Options) (*replay, error) {
 	g, err := types.GenesisDocFromJSON(genesis)
 	if err != nil {
 		return nil, fmt.Errorf("audit: genesis: %w", err)
@@ -127,113 +149,152 @@ func begin(genesis []byte) (*replay, error) {
 	}
 	st := store.NewMemory()
 	r := &replay{
-		exec: node.NewExecutor(trust.Network, st), out: &Replayed{store: st},
-		trusted: proof.TrustGenesis(trust.GenesisTime, trust.Validators),
-		rules:   proof.Rules{Network: trust.Network, Period: trustingPeriod, Drift: client.DefaultDrift},
+		Options: o, exec: node.NewExecutor(trust.Network, st), out: &Replayed{store: st},
+		rules: proof.Rules{Network: trust.Network, Period: TrustingPeriod, Drift: client.DefaultDrift},
 	}
-	r.out.Report.Network = trust.Network
-	vals, err := r.exec.Genesis(doc, g.GenesisTime)
+	r.out.Report = Report{Network: trust.Network, Kinds: map[tx.Kind]int{}}
+	if o.From != nil {
+		err = r.restore(o.From)
+	} else {
+		r.trusted = proof.TrustGenesis(trust.GenesisTime, trust.Validators)
+		var vals []machine.ValidatorUpdate
+		vals, err = r.exec.Genesis(doc, g.GenesisTime)
+		r.appoint(vals)
+	}
 	if err != nil {
 		r.exec.Close()
 		return nil, err
 	}
-	r.appoint(vals)
 	return r, nil
 }
 
-// latest waits for until, or block 1 at least, and is the last height whose state a header signs. The
-// node is believed no more than that there is something to read: every header is verified.
-func latest(ctx context.Context, t client.Transport, until hufu.Height) (hufu.Height, error) {
-	least := max(until, 1)
-	data, err := encoding.Marshal(least)
-	if err != nil {
-		return 0, err
+// restore begins with the state of a snapshot, which was verified as it was opened. The replay judges
+// the block after it first, whose header signs that state.
+func (r *replay) restore(from *client.Snapshot) error {
+	if from.Network() != r.out.Report.Network {
+		return fmt.Errorf("audit: the snapshot is of %s, the genesis of %s", from.Network(), r.out.Report.Network)
 	}
-	for {
-		raw, err := t.Query(ctx, proof.PathAwait, data)
-		if err != nil {
-			return 0, fmt.Errorf("audit: the node's height: %w", err)
-		}
-		var height hufu.Height
-		if err := encoding.Unmarshal(raw, &height); err != nil {
-			return 0, fmt.Errorf("audit: the node's height: %w", err)
-		}
-		switch {
-		case height <= least:
-			if ctx.Err() != nil {
-				return 0, ctx.Err()
-			}
-		case until != 0:
-			return until, nil
-		default:
-			return height - 1, nil
-		}
+	as := from.AsOf()
+	if err := r.out.store.Restore(store.State{Height: as.Height, Root: as.AppHash}, from.Records()); err != nil {
+		return err
 	}
-}
-
-func (r *replay) run(ctx context.Context, t client.Transport, o *Options, last hufu.Height) error {
-	header, err := r.header(ctx, t, 1, o.Now())
+	vals, err := gov.Validators(r.out.store)
 	if err != nil {
 		return err
 	}
-	for h := hufu.Height(1); h <= last; h++ {
-		outcome, err := r.block(ctx, t, header, o)
+	for _, v := range vals {
+		r.appoint([]machine.ValidatorUpdate{machine.ValidatorUpdate(v)})
+	}
+	r.out.From, r.out.Height, r.out.Time, r.out.AppHash, r.out.asOf = as.Height, as.Height, as.Time, as.AppHash, as
+	r.trusted = from.Signed().Trust()
+	return nil
+}
+
+// last is the last height to replay: until, or what there is whose state a header signs. The source is
+// believed no more than that there is something to read: every header is verified.
+func (r *replay) last(ctx context.Context, s Source) (hufu.Height, error) {
+	least := max(r.Until, r.out.From+1)
+	newest, err := s.Newest(ctx, least)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("audit: the newest height: %w", err)
+	case newest <= least:
+		return 0, fmt.Errorf("%w: up to block %d, and for the state after %d the next is needed", ErrTooFew, newest, least)
+	case r.Until != 0:
+		return r.Until, nil
+	}
+	return newest - 1, nil
+}
+
+// ErrTooFew: the source has not as many blocks as were asked for.
+var ErrTooFew = errors.New("audit: too few blocks")
+
+func (r *replay) run(ctx context.Context, s Source, last hufu.Height) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	blocks := fetch(ctx, s, r.out.From+1, last)
+	b, err := r.next(ctx, blocks)
+	if err != nil {
+		return err
+	}
+	for h := r.out.From + 1; h <= last; h++ {
+		outcome, err := r.block(ctx, s, &b)
 		if err != nil {
 			return err
 		}
-		if header, err = r.header(ctx, t, h+1, o.Now()); err != nil {
+		if b, err = r.next(ctx, blocks); err != nil {
 			return err
 		}
-		results := make([]proof.Result, len(outcome.Results))
-		for i := range outcome.Results {
-			results[i] = outcome.Results[i].Result
-			if results[i].Code != 0 {
-				r.out.Refused++
-			}
-		}
-		if root := proof.ResultsRoot(results); !bytes.Equal(root[:], header.LastResultsHash) {
-			return &Divergence{h, "the results of the block's transactions are others than the ledger says"}
-		}
-		if err := r.exec.Commit(outcome); err != nil {
+		if err := r.agree(outcome, &b.Header); err != nil {
 			return err
 		}
-		r.appoint(outcome.Validators)
-		if hash := r.announced(); !bytes.Equal(hash[:], header.NextValidatorsHash) {
-			return &Divergence{h, "the validators after the block are not those that the members decided on"}
-		}
-		root := outcome.Root()
-		if !bytes.Equal(root[:], header.AppHash) {
-			return &Divergence{h, fmt.Sprintf("the state after the block is %s, the ledger says %x", root, header.AppHash)}
-		}
-		r.out.Blocks++
-		r.out.Height, r.out.AppHash, r.out.asOf = h, root, header.AsOf()
-		if o.Tick != nil {
-			o.Tick(h, last)
+		if r.Tick != nil {
+			r.Tick(h, last)
 		}
 	}
 	return nil
 }
 
-// header fetches and verifies the header after the last one.
-func (r *replay) header(ctx context.Context, t client.Transport, height hufu.Height, now time.Time) (*proof.Header, error) {
-	sh, err := t.SignedHeader(ctx, height)
-	if err != nil {
-		return nil, fmt.Errorf("audit: header %d: %w", height, err)
+// next is the next block that was fetched, its header verified.
+func (r *replay) next(ctx context.Context, blocks <-chan fetched) (fetched, error) {
+	b, ok := <-blocks
+	switch {
+	case !ok:
+		return b, ctx.Err()
+	case b.failed != nil:
+		return b, b.failed
 	}
-	vals, err := t.Validators(ctx, height)
-	if err != nil {
-		return nil, fmt.Errorf("audit: validators of %d: %w", height, err)
+	return b, r.follow(b.LightBlock)
+}
+
+// follow verifies the header after the last one.
+func (r *replay) follow(b *proof.LightBlock) error {
+	// The one after a snapshot's state is verified: it signs it.
+	first := r.From != nil && r.out.Blocks == 0 && b.Header.Height == r.trusted.Height
+	if first && b.Header.Hash() == r.trusted.Hash {
+		return nil
 	}
-	b := &proof.LightBlock{SignedHeader: *sh, Validators: vals}
-	if err := r.rules.VerifyAdjacent(&r.trusted, b, now); err != nil {
-		return nil, &Divergence{height, "the header: " + err.Error()}
+	height := r.trusted.Height + 1
+	if first {
+		return &Divergence{r.trusted.Height, "the header is another than the snapshot has, signed"}
+	}
+	if err := r.rules.VerifyAdjacent(&r.trusted, b, r.Now()); err != nil {
+		return &Divergence{height, "the header: " + err.Error()}
 	}
 	// Of two blocks of one height that the validators signed, only one can be the one before this.
 	if height > 1 && !bytes.Equal(b.Header.LastBlockID.Hash, r.trusted.Hash[:]) {
-		return nil, &Divergence{height, "the header: it does not follow the block before it"}
+		return &Divergence{height, "the header: it does not follow the block before it"}
 	}
 	r.trusted = b.Trust()
-	return &b.Header, nil
+	return nil
+}
+
+// agree commits a block if what it came to is what the header after it signs.
+func (r *replay) agree(outcome *node.Outcome, signed *proof.Header) error {
+	h := outcome.Block.Height
+	results := make([]proof.Result, len(outcome.Results))
+	for i := range outcome.Results {
+		results[i] = outcome.Results[i].Result
+	}
+	if root := proof.ResultsRoot(results); !bytes.Equal(root[:], signed.LastResultsHash) {
+		return &Divergence{h, "the results of the block's transactions are others than the ledger says"}
+	}
+	if err := r.exec.Commit(outcome); err != nil {
+		return err
+	}
+	r.appoint(outcome.Validators)
+	if hash := r.announced(); !bytes.Equal(hash[:], signed.NextValidatorsHash) {
+		return &Divergence{h, "the validators after the block are not those that the members decided on"}
+	}
+	root := outcome.Root()
+	if !bytes.Equal(root[:], signed.AppHash) {
+		return &Divergence{h, fmt.Sprintf("the state after the block is %s, the ledger says %x", root, signed.AppHash)}
+	}
+	r.out.Blocks++
+	r.out.Height, r.out.Time, r.out.AppHash, r.out.asOf = h, outcome.Block.Time.UTC(), root, signed.AsOf()
+	r.out.PerBlock = append(r.out.PerBlock, len(results))
+	r.out.Transactions += len(results)
+	return r.account(outcome)
 }
 
 // appoint applies what a block changes of the validators.
@@ -259,30 +320,124 @@ func (r *replay) announced() hufu.Digest {
 	return proof.NewValidatorSet(set).Hash()
 }
 
-func (r *replay) block(ctx context.Context, t client.Transport, header *proof.Header, o *Options) (*node.Outcome, error) {
-	txs, err := t.Block(ctx, header.Height)
-	if err != nil {
-		return nil, fmt.Errorf("audit: block %d: %w", header.Height, err)
+// block executes a block whose header is verified.
+func (r *replay) block(ctx context.Context, s Source, b *fetched) (*node.Outcome, error) {
+	height := b.Header.Height
+	if b.hidden != nil {
+		return nil, b.hidden
 	}
-	if root := proof.TransactionsRoot(txs); !bytes.Equal(root[:], header.DataHash) {
-		return nil, &Divergence{header.Height, "the transactions are not those that the header signs"}
+	if root := proof.TransactionsRoot(b.txs); !bytes.Equal(root[:], b.Header.DataHash) {
+		return nil, &Divergence{height, "the transactions are not those that the header signs"}
 	}
-	if o.Seen != nil {
-		for _, raw := range txs {
-			o.Seen(raw)
+	if r.Seen != nil {
+		for _, raw := range b.txs {
+			r.Seen(raw)
 		}
 	}
-	r.out.Transactions += len(txs)
-	r.out.PerBlock = append(r.out.PerBlock, len(txs))
-	proven, err := r.evidence(ctx, t, header)
+	proven, err := r.evidence(ctx, s, &b.Header)
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := r.exec.Run(node.Block{Height: header.Height, Time: header.Time, Txs: txs, Misbehaviour: proven})
+	outcome, err := r.exec.Run(node.Block{Height: height, Time: b.Header.Time, Txs: b.txs, Misbehaviour: proven})
 	if hufu.RuleOf(err) != "" {
-		return nil, &Divergence{header.Height, "a transaction that may not be there: " + err.Error()}
+		return nil, &Divergence{height, "a transaction that may not be there: " + err.Error()}
 	}
 	return outcome, err
+}
+
+// compare holds the state that is stored against the one that the blocks made. The newest block's result
+// is signed by no header yet, and its state may be stored already: it is executed for the comparison.
+func (r *replay) compare(ctx context.Context, s Stored) error {
+	snap, err := s.State()
+	if err != nil {
+		return err
+	}
+	err = r.compareWith(ctx, s, snap)
+	return errors.Join(err, snap.Close())
+}
+
+func (r *replay) compareWith(ctx context.Context, s Stored, theirs store.Snapshot) error {
+	at := theirs.State().Height
+	if at == r.out.Height+1 {
+		b := fetched{LightBlock: nil}
+		if b.txs, b.hidden = s.Block(ctx, at); b.hidden != nil {
+			return b.hidden
+		}
+		var err error
+		if b.LightBlock, err = s.LightBlock(ctx, at); err != nil {
+			return err
+		}
+		// run has verified this very header, as the one that signs the state before it.
+		if b.Header.Hash() != r.trusted.Hash {
+			return &Divergence{at, "the header is another than a moment before"}
+		}
+		outcome, err := r.block(ctx, s, &b)
+		if err != nil {
+			return err
+		}
+		if err := r.exec.Commit(outcome); err != nil {
+			return err
+		}
+		r.out.asOf = hufu.AsOf{Height: at, Time: outcome.Block.Time.UTC(), AppHash: outcome.Root()}
+	} else if at != r.out.Height {
+		return nil
+	}
+	ours, err := r.out.store.Snapshot()
+	if err != nil {
+		return err
+	}
+	n, err := same(at, ours, theirs)
+	if err = errors.Join(err, ours.Close()); err == nil {
+		r.out.Disk = &Disk{Height: at, Records: n}
+	}
+	return err
+}
+
+// same compares two views record by record, both of which yield them in the same order.
+func same(at hufu.Height, ours, theirs store.Snapshot) (compared uint64, err error) {
+	next, stop := iter.Pull2(theirs.Records())
+	defer stop()
+	differs := func(key []byte, how string) (uint64, error) {
+		return compared, &Divergence{at, fmt.Sprintf("the stored state: record %s %s", recordName(key), how)}
+	}
+	for our, err := range ours.Records() {
+		if err != nil {
+			return compared, err
+		}
+		their, err, ok := next()
+		switch {
+		case err != nil:
+			return compared, err
+		case !ok:
+			return differs(our.Key, "is missing")
+		case !bytes.Equal(our.Key, their.Key):
+			a, b := proof.HashKey(our.Key), proof.HashKey(their.Key)
+			if bytes.Compare(a[:], b[:]) < 0 {
+				return differs(our.Key, "is missing")
+			}
+			return differs(their.Key, "is of no block")
+		case !bytes.Equal(our.Value, their.Value):
+			return differs(our.Key, "is other than the blocks make it")
+		}
+		compared++
+	}
+	if their, err, ok := next(); ok {
+		if err != nil {
+			return compared, err
+		}
+		return differs(their.Key, "is of no block")
+	}
+	return compared, nil
+}
+
+// recordName is a key of the state, readable as far as it is text.
+func recordName(key []byte) string {
+	for i, c := range key {
+		if c < 0x20 || c > 0x7e {
+			return fmt.Sprintf("%s%x", key[:i], key[i:])
+		}
+	}
+	return string(key)
 }
 
 func (r *replay) showState(seen func([]byte)) error {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
-	"github.com/hufu-id/hufu/audit"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/keys"
@@ -34,91 +33,29 @@ func (t *target) flags(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// resolve fills in from --home what the flags leave open.
-func (t *target) resolve(a *app) (genesis []byte, node string, err error) {
+// readGenesis is the genesis that was named, or that of --home.
+func (t *target) readGenesis(a *app) ([]byte, error) {
 	if t.genesis != "" {
-		genesis, err = os.ReadFile(t.genesis)
-	} else {
-		var h *home.Home
-		if h, err = home.Peek(a.home); err == nil {
-			genesis, err = h.Genesis()
-		}
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	if t.node != "" {
-		return genesis, t.node, nil
+		return os.ReadFile(t.genesis)
 	}
 	h, err := home.Peek(a.home)
 	if err != nil {
-		return nil, "", err
+		return nil, err
+	}
+	return h.Genesis()
+}
+
+// url is the node that was named, or the one of the process that serves --home.
+func (t *target) url(a *app) (string, error) {
+	if t.node != "" {
+		return t.node, nil
+	}
+	h, err := home.Peek(a.home)
+	if err != nil {
+		return "", err
 	}
 	running, err := h.GetRunning()
-	return genesis, running.Node, err
-}
-
-// errDivergence ends an audit that found the ledger to be other than its rules make it.
-var errDivergence = errors.New("the ledger is not what its rules make it")
-
-func (a *app) auditCmd() *cobra.Command {
-	var t target
-	c := &cobra.Command{
-		Use:   "audit",
-		Short: "Replay the ledger from genesis and compare every app hash",
-		Long: `Replays every block through the ledger's rules into a store of its own, checks every commit, transaction
-list, result and app hash against the signed headers, and says where the first thing differs.`,
-		Example: "  hufu audit --home ./net\n  hufu audit --genesis genesis.json --node http://127.0.0.1:26657 --json",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			r, err := a.replay(c.Context(), &t, 0)
-			if err != nil {
-				return err
-			}
-			report := r.Report
-			if err := r.Close(); err != nil {
-				return err
-			}
-			err = a.emit(report, func(w io.Writer) {
-				fmt.Fprintf(w, "network %s: %d blocks and %d transactions replayed, %d of them refused by a rule\n", report.Network, report.Blocks, report.Transactions, report.Refused)
-				if report.Divergence != nil {
-					fmt.Fprintf(w, "DIVERGENCE %v\n", report.Divergence)
-					return
-				}
-				fmt.Fprintf(w, "app hash after block %d: %s, the same as signed\n", report.Height, report.AppHash)
-				printConvictions(w, report.Convictions)
-			})
-			if err == nil && !report.AppHashMatch {
-				return silentError{errDivergence}
-			}
-			return err
-		},
-	}
-	t.flags(c)
-	c.AddCommand(a.auditSnapshotCmd(), a.auditCheckpointCmd())
-	return c
-}
-
-// replay replays the ledger up to a height, 0 for all of it.
-func (a *app) replay(ctx context.Context, t *target, until hufu.Height) (*audit.Replayed, error) {
-	genesis, node, err := t.resolve(a)
-	if err != nil {
-		return nil, err
-	}
-	transport, err := client.Dial(node)
-	if err != nil {
-		return nil, err
-	}
-	var add func(int)
-	done := func() {}
-	r, err := audit.Replay(ctx, genesis, transport, audit.Options{Until: until, Tick: func(_, of hufu.Height) {
-		if add == nil {
-			add, done = a.progress("blocks", int(of))
-		}
-		add(1)
-	}})
-	done()
-	return r, err
+	return running.Node, err
 }
 
 func (a *app) auditSnapshotCmd() *cobra.Command {
@@ -149,18 +86,15 @@ func (a *app) auditSnapshotCmd() *cobra.Command {
 }
 
 func writeSnapshot(ctx context.Context, l *client.Client, path string) (hufu.AsOf, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return hufu.AsOf{}, hint(err, "give another --out; an existing file is never overwritten")
-	}
+	f, err := newFile(path)
 	if err != nil {
 		return hufu.AsOf{}, err
 	}
 	asOf, err := l.ExportSnapshot(ctx, f)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return asOf, errors.Join(err, os.Remove(path))
+	if err != nil {
+		return asOf, errors.Join(err, f.discard())
 	}
-	return asOf, nil
+	return asOf, f.keep()
 }
 
 // verdict is what hufu verify finds out about a credential. It holds no claims.
@@ -249,7 +183,7 @@ func (t *target) trust(a *app) (client.Trust, error) {
 }
 
 func (t *target) dial(a *app) (*client.Client, error) {
-	_, node, err := t.resolve(a)
+	node, err := t.url(a)
 	if err != nil {
 		return nil, err
 	}
@@ -260,11 +194,15 @@ func (t *target) dial(a *app) (*client.Client, error) {
 	return dial(node, trust)
 }
 
-func (t *target) openSnapshot(a *app, path string) (client.View, error) {
+func (t *target) openSnapshot(a *app, path string) (*client.Snapshot, error) {
 	trust, err := t.trust(a)
 	if err != nil {
 		return nil, err
 	}
+	return openSnapshot(path, trust)
+}
+
+func openSnapshot(path string, trust client.Trust) (*client.Snapshot, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/audit"
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/protocol/receipt"
@@ -89,7 +90,7 @@ func (a *app) viewAt(ctx context.Context, node, snapshot string, height hufu.Hei
 		v, err := t.openSnapshot(a, snapshot)
 		return v, func() {}, err
 	}
-	r, err := a.replay(ctx, t, height)
+	r, err := a.replay(ctx, t, audit.Options{Until: height})
 	if err != nil {
 		return nil, nil, err
 	}

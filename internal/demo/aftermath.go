@@ -314,7 +314,7 @@ func (s *story) auditLedger(ctx context.Context) error {
 	}
 	add, done := s.progress("blocks replayed", int(last.Height)+1)
 	blocks := hufu.Height(0)
-	r, err := audit.Replay(ctx, genesis, transport, audit.Options{Seen: search.In, Tick: func(n, _ hufu.Height) {
+	r, err := audit.Replay(ctx, genesis, audit.FromNode(transport), audit.Options{Seen: search.In, Tick: func(n, _ hufu.Height) {
 		add(int(n - blocks))
 		blocks = n
 	}})

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -25,7 +26,22 @@ const (
 type Snapshot struct {
 	network hufu.Network
 	asOf    hufu.AsOf
+	signed  *proof.LightBlock // its header signs the state
 	records map[string][]byte
+}
+
+// Signed is the verified block whose header signs the state: that of the next height.
+func (s *Snapshot) Signed() *proof.LightBlock { return s.signed }
+
+// Records yields every record once, in no order.
+func (s *Snapshot) Records() iter.Seq2[proof.KV, error] {
+	return func(yield func(proof.KV, error) bool) {
+		for key, value := range s.records {
+			if !yield(proof.KV{Key: []byte(key), Value: value}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // AsOf says for which state the snapshot holds.
@@ -194,11 +210,11 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := signedBy(raw, &trust, now)
+	signed, err := signedBy(raw, &trust, now)
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{network: trust.Network, asOf: header.AsOf(), records: map[string][]byte{}}
+	s := &Snapshot{network: trust.Network, asOf: signed.Header.AsOf(), signed: signed, records: map[string][]byte{}}
 	records, err := readRecords(r)
 	if err != nil {
 		return nil, err
@@ -216,8 +232,8 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 	return s, nil
 }
 
-// signedBy verifies a snapshot's path from trust and returns the header at its end.
-func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.Header, error) {
+// signedBy verifies a snapshot's path from trust and returns the block at its end.
+func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.LightBlock, error) {
 	var encoded [][]byte
 	if err := encoding.Unmarshal(raw, &encoded); err != nil || len(encoded) == 0 {
 		return nil, hufu.Refuse(RuleBadSnapshot, "the signed headers do not read as such")
@@ -230,7 +246,7 @@ func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.Header, error) {
 		}
 	}
 	start := proof.TrustGenesis(trust.GenesisTime, trust.Validators)
-	last := &path[len(path)-1].Header
+	last := path[len(path)-1]
 	if trust.Checkpoint != nil {
 		first := path[0]
 		if first.Header.Height != trust.Checkpoint.Height || first.Header.Hash() != trust.Checkpoint.Hash {

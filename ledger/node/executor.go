@@ -51,7 +51,8 @@ type Block struct {
 // Outcome is an executed block that is not committed.
 type Outcome struct {
 	Block      Block
-	Results    []Result // one for each transaction
+	Txs        []*tx.Tx // of the block, read
+	Results    []Result // one for each of them
 	Validators []machine.ValidatorUpdate
 	AppVersion uint64 // of the rules from the next block on; 0: as before
 	changes    []store.Change
@@ -320,6 +321,7 @@ func (r *run) execute(p *parsed, a machine.Admission) error {
 		result = Result{Result: proof.Result{Code: codeRefused, Data: []byte(refusal.Rule)}, Detail: refusal.Detail}
 	}
 	r.out.Results = append(r.out.Results, result)
+	r.out.Txs = append(r.out.Txs, p.Tx)
 	r.out.ids = append(r.out.ids, p.ID())
 	return nil
 }

@@ -2,9 +2,19 @@ package gov
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/hufu-id/hufu/ledger/state"
 )
+
+// Validators are those that the engine was last told, ascending by key.
+func Validators(r state.Reader) ([]Validator, error) {
+	known, err := state.Load[validatorSet](r, ValidatorsKey())
+	if err != nil || known == nil {
+		return nil, errors.Join(err, errNoGenesis)
+	}
+	return known.Validators, nil
+}
 
 // EndBlock lists how the validators differ from what the engine was last told, ascending by key,
 // with power 0 for a key that is none any more, and records that the engine now knows.
