@@ -13,7 +13,6 @@ import (
 	"github.com/hufu-id/hufu/internal/bench"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
-	"github.com/hufu-id/hufu/ledger/store/storebench"
 )
 
 // benchReport is what `hufu bench` prints: the parts that were measured.
@@ -161,34 +160,38 @@ transactions under light load, to say how long a commit takes.`,
 }
 
 func (a *app) benchStoreCmd() *cobra.Command {
-	var cfg storebench.Config
-	var cache int
+	var cfg bench.StoreConfig
 	var dir string
 	c := &cobra.Command{
 		Use:   "store",
 		Short: "Records written per second with an fsync, beside plain pebble",
 		Long: `Fills the authenticated store, then inserts and updates records in commits that are synced to the disk
-one by one, and does the same with plain pebble under the same settings: what authentication costs.`,
-		Example: "  hufu bench store --records 10000000 --commits 50 --leaf-cache 1024 --dir /var/tmp",
+one by one, and does the same with plain pebble under the same settings: what authentication costs. With
+several sizes both grow from one to the next and are measured at each: what size costs. A hundred million
+records of 200 bytes take up to 60 GB of disk; --plain-up-to spares plain pebble the larger sizes.`,
+		Example: "  hufu bench store --records 1000000,10000000,100000000 --plain-up-to 10000000 --dir /var/tmp",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(atLeast("records", cfg.Records, 1), atLeast("batch", cfg.Batch, 1),
-				atLeast("commits", cfg.Commits, 1), atLeast("value-bytes", cfg.ValueSize, 8), atLeast("leaf-cache", cache, 0)); err != nil {
+			if err := errors.Join(atLeast("batch", cfg.Batch, 1), atLeast("commits", cfg.Commits, 1),
+				atLeast("value-bytes", cfg.ValueSize, 8), atLeast("plain-up-to", cfg.PlainUpTo, 0)); err != nil {
 				return err
 			}
-			if cfg.Batch > cfg.Records {
-				return usagef("--batch is more than --records, and a commit updates a record once")
+			least := cfg.Batch
+			for _, n := range cfg.Sizes {
+				if err := atLeast("records", n, least); err != nil {
+					return err
+				}
+				least = n + cfg.Batch*cfg.Commits // what is inserted at that size
 			}
-			cfg.Options.LeafCache = int64(cache) << 20
 			return a.runBench(func(r *benchReport) error { return a.benchStore(c.Context(), r, dir, cfg) })
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&cfg.Records, "records", benchRecords, "in the store before inserts and updates are measured")
+	f.IntSliceVar(&cfg.Sizes, "records", []int{benchRecords}, "sizes at which inserts and updates are measured, ascending")
+	f.IntVar(&cfg.PlainUpTo, "plain-up-to", benchMost, "largest size at which plain pebble is measured beside")
 	f.IntVar(&cfg.Batch, "batch", benchCommit, "records in a commit")
 	f.IntVar(&cfg.Commits, "commits", benchCommits, "measured, of inserts and of updates")
 	f.IntVar(&cfg.ValueSize, "value-bytes", benchValue, "size of a value")
-	f.IntVar(&cache, "leaf-cache", 0, "MiB for hashes of leaves; 0 is the store's default")
 	dirFlag(c, &dir)
 	return c
 }
@@ -257,11 +260,11 @@ func (a *app) benchLedger(ctx context.Context, r *benchReport, dir string, cfg b
 	})
 }
 
-func (a *app) benchStore(ctx context.Context, r *benchReport, dir string, cfg storebench.Config) error {
+func (a *app) benchStore(ctx context.Context, r *benchReport, dir string, cfg bench.StoreConfig) error {
 	return inTemporary(dir, func(dir string) error {
 		add, done := a.progress("store", cfg.Steps())
 		defer done()
-		cfg.Dir, cfg.Step = dir, add
+		cfg.Dir, cfg.Progress = dir, add
 		f, err := bench.MeasureStore(ctx, cfg)
 		r.Store = &f
 		return err
@@ -312,14 +315,34 @@ func printLedger(w io.Writer, f *bench.LedgerFigures) {
 }
 
 func printStore(w io.Writer, f *bench.StoreFigures) {
-	fmt.Fprintf(w, "store           %d records of %d bytes, commits of %d with an fsync each, beside plain pebble\n", f.Records, f.ValueBytes, f.Batch)
+	fmt.Fprintf(w, "store           records of %d + %d bytes, commits of %d with an fsync each, beside plain pebble\n", f.KeyBytes, f.ValueBytes, f.Batch)
+	for i := range f.Sizes {
+		printStoreSize(w, &f.Sizes[i], i > 0)
+	}
+	fmt.Fprintf(w, "                bars: updates at 10 million records at least %.1f of plain pebble, goal %.1f; a proof at most %d µs and %d bytes;\n",
+		bench.StoreBar, bench.StoreGoal, bench.ProveBarMicros, bench.ProofBarBytes)
+	fmt.Fprintf(w, "                a record at 100 million at most %.1f × what it takes at 1 million\n", bench.StoreCostBar)
+}
+
+func printStoreSize(w io.Writer, s *bench.StoreSize, compare bool) {
+	fmt.Fprintf(w, "  %d records\n", s.Records)
 	for _, x := range []struct {
 		name string
 		rate bench.StoreRate
-	}{{"fill", f.Fill}, {"insert", f.Inserts}, {"update", f.Updates}} {
-		fmt.Fprintf(w, "  %-13s %7.0f/s, plain %7.0f/s: %.2f of it; processor time %.1f µs, plain %.1f µs: %.2f of its speed\n",
-			x.name, x.rate.PerS, x.rate.PlainPerS, x.rate.Ratio, x.rate.Micros, x.rate.PlainMicros, x.rate.CPURatio)
+	}{{"fill", s.Fill}, {"insert", s.Inserts}, {"update", s.Updates}} {
+		fmt.Fprintf(w, "  %-13s %7.0f/s, processor time %.1f µs", x.name, x.rate.PerS, x.rate.Micros)
+		if x.rate.PlainPerS > 0 {
+			fmt.Fprintf(w, "; plain %7.0f/s, %.1f µs: %.2f of its rate, %.2f of its speed by processor time", x.rate.PlainPerS, x.rate.PlainMicros, x.rate.Ratio, x.rate.CPURatio)
+		}
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "                bar for updates at 10 million records: at least %.1f, goal %.1f\n", bench.StoreBar, bench.StoreGoal)
-	fmt.Fprintf(w, "                a proof takes %.0f µs of processor time and is %d bytes; opening takes %.0f ms\n", f.ProveMicros, f.ProofBytes, f.OpenMillis)
+	fmt.Fprintf(w, "                a proof takes %.0f µs, %.0f µs of processor time, and is %d bytes; opening takes %.0f ms\n",
+		s.ProveMicros, s.ProveCPUMicros, s.ProofBytes, s.OpenMillis)
+	n := float64(s.Records)
+	fmt.Fprintf(w, "                %.0f bytes of disk a record, %.0f of them pages; %d MiB of memory, %d after opening\n",
+		float64(s.DiskBytes)/n, float64(s.PagesBytes)/n, s.ResidentBytes>>20, s.OpenedBytes>>20)
+	if compare {
+		fmt.Fprintf(w, "                beside the first size an insert takes %.2f × (processor time %.2f ×), an update %.2f × (%.2f ×)\n",
+			s.Cost.Inserts, s.Cost.InsertsCPU, s.Cost.Updates, s.Cost.UpdatesCPU)
+	}
 }

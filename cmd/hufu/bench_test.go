@@ -53,8 +53,9 @@ func TestBenchLedger(t *testing.T) {
 }
 
 func TestBenchStore(t *testing.T) {
-	r, text := runBenchCommand(t, "store", "--records", "1000", "--batch", "100", "--commits", "1", "--dir", t.TempDir())
-	if r.Store == nil || r.Store.Updates.PerS <= 0 || r.Store.ValueBytes != benchValue || !strings.Contains(text, "beside plain") {
+	r, text := runBenchCommand(t, "store", "--records", "1000,2000", "--plain-up-to", "1000", "--batch", "100", "--commits", "1", "--dir", t.TempDir())
+	if r.Store == nil || len(r.Store.Sizes) != 2 || r.Store.Sizes[1].Updates.PerS <= 0 || r.Store.ValueBytes != benchValue ||
+		!strings.Contains(text, "beside plain") || !strings.Contains(text, "beside the first size") {
 		t.Errorf("%+v\n%s", r, text)
 	}
 }
@@ -69,7 +70,8 @@ func TestBenchProtocol(t *testing.T) {
 func TestBenchUsage(t *testing.T) {
 	for _, args := range []string{
 		"nothing", "verify extra", "verify --suite RSA", "verify --presentations 1", "issue --copies 0", "issue --batch -1",
-		"ledger --rounds 0", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --value-bytes 1",
+		"ledger --rounds 0", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --records 2000,1000 --batch 100 --commits 1", "store --records 1000,1050 --batch 100 --commits 1",
+		"store --records many", "store --value-bytes 1",
 		"protocol --exchanges 1", "protocol --clients 0", "protocol --clients 5000", "protocol --open 30000", "protocol --sessions -1",
 	} {
 		var out, errOut bytes.Buffer

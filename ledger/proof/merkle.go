@@ -18,7 +18,13 @@ func HashKey(key []byte) hufu.Digest { return sha256.Sum256(key) }
 
 // HashLeaf is the hash of the leaf for a record whose key hashes to keyHash.
 func HashLeaf(keyHash hufu.Digest, value []byte) hufu.Digest {
-	valueHash := sha256.Sum256(value)
+	return hashLeaf(&keyHash, HashValue(value))
+}
+
+// HashValue is what a leaf knows of a record's value.
+func HashValue(value []byte) hufu.Digest { return sha256.Sum256(value) }
+
+func hashLeaf(keyHash *hufu.Digest, valueHash hufu.Digest) hufu.Digest {
 	var buf [65]byte
 	buf[0] = leafPrefix
 	copy(buf[1:], keyHash[:])

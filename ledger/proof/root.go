@@ -23,14 +23,19 @@ var (
 
 // Leaf is a record as the trie sees it.
 type Leaf struct {
-	KeyHash hufu.Digest
-	Hash    hufu.Digest
+	KeyHash   hufu.Digest
+	ValueHash hufu.Digest
+	Hash      hufu.Digest // of the two
+}
+
+// NewLeaf is the leaf of a record whose key and value have these hashes.
+func NewLeaf(keyHash, valueHash hufu.Digest) Leaf {
+	return Leaf{KeyHash: keyHash, ValueHash: valueHash, Hash: hashLeaf(&keyHash, valueHash)}
 }
 
 // LeafOf hashes one record.
 func LeafOf(key, value []byte) Leaf {
-	kh := HashKey(key)
-	return Leaf{KeyHash: kh, Hash: HashLeaf(kh, value)}
+	return NewLeaf(HashKey(key), HashValue(value))
 }
 
 // Root recomputes the root of a whole state from its records, in any order. It fails with

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,9 +31,9 @@ func (d *disk) Commit(s *Staged, height hufu.Height, meta []byte) error {
 		State:  State{Height: height, Root: s.root, Meta: bytes.Clone(meta), Count: s.count},
 		number: d.now.number + 1,
 	}
-	batch, err := d.commitBatch(next, now)
+	batch, fresh, err := d.commitBatch(next, now)
 	if err == nil {
-		err = d.swap(batch, next, now)
+		err = d.swap(batch, next, fresh, now)
 	}
 	if err != nil {
 		d.broken = err
@@ -42,10 +43,10 @@ func (d *disk) Commit(s *Staged, height hufu.Height, meta []byte) error {
 }
 
 // commitBatch gathers everything a commit writes.
-func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, error) {
+func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, []*renewed, error) {
 	row, err := encodeMeta(now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	batch := d.db.NewBatch()
 	if len(next.batches) > 0 { // the first worker's rows are not copied
@@ -53,47 +54,91 @@ func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, error) {
 	}
 	for _, rows := range next.batches {
 		if err := batch.Apply(rows, nil); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	var journal []byte
+	buckets := 0
 	for i := range next.parts {
-		journal = append(journal, next.parts[i].journal...)
+		buckets += len(next.parts[i].buckets)
+	}
+	fresh, err := d.addCheckpoints(batch, buckets*journalRow)
+	if err != nil {
+		return nil, nil, err
+	}
+	journal := make([]byte, 0, buckets*journalRow)
+	for i := range next.parts {
+		p := &next.parts[i]
+		f := d.pagesOf(p.segment, fresh)
+		if f.file == nil && len(p.pages) > 0 {
+			if r, err := d.begin(p.segment); err != nil {
+				d.pagesFailed(err)
+			} else {
+				fresh, f = append(fresh, r), &r.file
+			}
+		}
+		d.addPages(f, p)
+		for j := range p.buckets {
+			journal = appendJournal(journal, p.buckets[j].place, &p.buckets[j].node)
+		}
 	}
 	if err := batch.Set(journalKey(now.number), journal, nil); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := batch.Set(metaKey(), row, nil); err != nil {
-		return nil, err
+	return batch, fresh, batch.Set(metaKey(), row, nil)
+}
+
+// pagesOf is the file that a segment's next pages belong in.
+func (d *disk) pagesOf(seg int, fresh []*renewed) *pageFile {
+	for _, r := range fresh {
+		if r.segment == seg {
+			return &r.file
+		}
 	}
-	return batch, d.addCheckpoints(batch, len(journal))
+	return &d.pages[seg]
 }
 
 // addCheckpoints writes as many bytes of checkpoints as journals were written, half a commit late:
 // journals since the oldest checkpoint then stay about as large as one round of checkpoints, and no
 // commit pays more than its share.
-func (d *disk) addCheckpoints(batch *pebble.Batch, journal int) error {
+//
+// A segment whose file of pages has grown gets a new one.
+func (d *disk) addCheckpoints(batch *pebble.Batch, journal int) (fresh []*renewed, err error) {
 	const overhead = 64 // of a row
-	for d.owed += journal; d.owed > 0; d.next = (d.next + 1) % segments {
-		row := encodeCheckpoint(d.segs[d.next], d.now.number)
+	d.owed += journal
+	for n := 0; n < segments && d.owed > 0; n++ {
+		row := []byte(nil)
+		if d.pages[d.next].stale() {
+			var r *renewed
+			if r, row, err = d.renew(d.next); err == nil {
+				fresh = append(fresh, r)
+			} else {
+				d.pagesFailed(err)
+				row = nil
+			}
+		}
+		if row == nil {
+			row = encodeCheckpoint(d.segs[d.next], d.now.number, d.pages[d.next].number, stay)
+		}
 		if err := batch.Set(checkpointKey(d.next), row, nil); err != nil {
-			return err
+			return fresh, err
 		}
 		d.owed -= len(row) + overhead
 		d.checkpoints[d.next] = d.now.number
+		d.next = (d.next + 1) % segments
 	}
+	d.owed = min(d.owed, 0)
 	oldest := d.checkpoints[d.next] // they are written in turn
 	for ; d.trimmed < oldest; d.trimmed++ {
 		if err := batch.Delete(journalKey(d.trimmed+1), nil); err != nil {
-			return err
+			return fresh, err
 		}
 	}
-	return nil
+	return fresh, nil
 }
 
 // swap makes a version the present one, for readers at once and for good when it returns. What
 // readers see before it is durable is only what the next start would compute again.
-func (d *disk) swap(batch *pebble.Batch, next *staged, now version) (err error) {
+func (d *disk) swap(batch *pebble.Batch, next *staged, fresh []*renewed, now version) (err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -105,11 +150,17 @@ func (d *disk) swap(batch *pebble.Batch, next *staged, now version) (err error) 
 			panic(p)
 		}
 	}()
-	if err := d.apply(batch, next, now); err != nil {
+	old, err := d.apply(batch, next, fresh, now)
+	if err != nil {
 		return err
 	}
 	if err := batch.SyncWait(); err != nil {
 		return err
+	}
+	for i := range old { // not before the checkpoint that names another is there to stay
+		if err := errors.Join(old[i].file.close(), d.opts.FS.Remove(d.pagesPath(pagesName(old[i].segment, old[i].file.number)))); err != nil {
+			d.pagesFailed(err)
+		}
 	}
 	return batch.Close()
 }
@@ -118,20 +169,39 @@ func nothing() (struct{}, error) { return struct{}{}, nil }
 
 func nothingMore(struct{}) error { return nil }
 
-func (d *disk) apply(batch *pebble.Batch, next *staged, now version) error {
+// apply returns the files that nobody reads any more.
+func (d *disk) apply(batch *pebble.Batch, next *staged, fresh []*renewed, now version) ([]renewed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
-		return err
+		return nil, err
 	}
-	most := int(max(0, d.opts.LeafCache) / (slotSize * segments))
+	old := make([]renewed, 0, len(fresh))
+	for _, r := range fresh {
+		if r.pages != nil {
+			old = append(old, renewed{segment: r.segment, file: d.pages[r.segment]})
+			d.segs[r.segment].setPages(0, r.pages)
+		}
+		d.pages[r.segment] = r.file
+	}
 	_ = inParallel(d.workers(1+next.bytes>>16), len(next.parts), nothing,
 		func(_ struct{}, i int) error {
 			p := &next.parts[i]
-			d.caches[p.segment].apply(&d.segs[p.segment], p, most)
+			d.segs[p.segment].apply(p)
 			return nil
 		}, nothingMore)
 	d.crown, d.now = next.crown, now
 	d.fresh.Store(false)
-	return nil
+	return old, nil
+}
+
+// apply makes a part of a staged state the present one.
+func (seg *segment) apply(p *part) {
+	*seg = append(*seg, p.added...)
+	for _, c := range p.changed {
+		(*seg)[c.at] = c.node
+	}
+	for i := range p.buckets {
+		(*seg)[p.buckets[i].at] = p.buckets[i].node
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,7 +24,27 @@ import (
 
 const crashKeys = 400
 
-func crashKey(i int) string { return fmt.Sprintf("crash/%d", i) }
+// crashKey is key number i. Half of the first belong to one segment, whose pages then are soon enough to
+// be written anew.
+func crashKey(i int) string {
+	if i < crashKeys && i%2 == 0 {
+		return busyKeys()[i/2]
+	}
+	return fmt.Sprintf("crash/%d", i)
+}
+
+const busySegment = 0x07
+
+var busyKeys = sync.OnceValue(func() []string {
+	var keys []string
+	for i := 0; len(keys) < crashKeys/2; i++ {
+		key := fmt.Sprintf("busy/%d", i)
+		if kh := proof.HashKey([]byte(key)); kh[0] == busySegment {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+})
 
 // crashChanges are what every process commits at a height.
 func crashChanges(height hufu.Height) []store.Change {
@@ -40,7 +61,7 @@ func crashChanges(height hufu.Height) []store.Change {
 }
 
 func crashOptions() store.Options {
-	o := store.Options{Bucket: 2, LeafCache: 256 * 68 * 2, Reserve: 1}
+	o := store.Options{Bucket: 2, Reserve: 1}
 	o.CacheBytes, o.MemTableBytes = 1<<20, 256<<10
 	return o
 }

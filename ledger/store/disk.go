@@ -20,12 +20,10 @@ import (
 // Options are local: none changes a root or a proof. The zero value is good.
 type Options struct {
 	Settings
-	// Bucket is the most leaves of a part of the trie that is read and rehashed together; 0 means 8.
+	// Bucket is the most leaves of a part of the trie that is read and rehashed together; 0 means 8, and
+	// with more than 15 many have no page and are read record by record.
 	// Memory is about 13 bytes × 8/Bucket for each record.
 	Bucket int
-	// LeafCache bounds the memory in bytes, 68 for each record, that saves Stage from reading the
-	// neighbours of changed records; 0 means 256 MiB, negative none.
-	LeafCache int64
 	// Reserve is the free disk space in bytes below which Commit fails with ErrFull while the
 	// database can still tidy up after itself; 0 means 256 MiB.
 	Reserve uint64
@@ -46,17 +44,18 @@ type disk struct {
 
 	// mu guards the current version. Holding it for reading also keeps the rows at that version for
 	// iterators and snapshots made meanwhile.
-	mu     sync.RWMutex
-	now    version
-	crown  crown
-	segs   [segments]segment
-	caches [segments]leafCache
+	mu    sync.RWMutex
+	now   version
+	crown crown
+	segs  [segments]segment
+	pages [segments]pageFile // written by the writer, beyond what others read
 
 	// Under writer: the round of checkpoints.
 	checkpoints [segments]uint64 // version of each segment's checkpoint
 	next        int              // segment to write next
 	owed        int              // bytes of journal that no checkpoint was written for
 	trimmed     uint64           // journals up to this version are deleted
+	mover       mover
 
 	snapshots map[*diskSnapshot]struct{} // open ones, under mu
 	fresh     atomic.Bool                // nothing was ever committed
@@ -117,6 +116,9 @@ func (d *disk) Close() error {
 		errs = append(errs, s.rows.Close())
 	}
 	d.snapshots, d.segs = nil, [segments]segment{}
+	for i := range d.pages {
+		errs = append(errs, d.pages[i].close())
+	}
 	errs = append(errs, d.db.Close(), d.lock.Close())
 	return errors.Join(errs...)
 }

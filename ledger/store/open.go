@@ -18,9 +18,6 @@ func Open(dir string, opts Options) (Store, error) {
 	if opts.Bucket <= 0 {
 		opts.Bucket = 8
 	}
-	if opts.LeafCache == 0 {
-		opts.LeafCache = 256 << 20
-	}
 	if opts.Reserve == 0 {
 		opts.Reserve = 256 << 20
 	}
@@ -37,7 +34,11 @@ func Open(dir string, opts Options) (Store, error) {
 	}
 	d := &disk{dir: dir, opts: opts, db: db, lock: lock, snapshots: map[*diskSnapshot]struct{}{}}
 	d.forget()
+	if err := makeDir(opts.FS, d.pagesPath("")); err != nil {
+		d.pagesFailed(err)
+	}
 	if err := d.load(); err != nil {
+		d.forget()
 		return nil, errors.Join(err, db.Close(), lock.Close())
 	}
 	return d, nil
@@ -106,6 +107,7 @@ func (d *disk) load() error {
 	row, closer, err := d.db.Get(metaKey())
 	if errors.Is(err, pebble.ErrNotFound) {
 		d.fresh.Store(true)
+		d.openPages()
 		return d.wipe()
 	}
 	if err != nil {
@@ -117,6 +119,7 @@ func (d *disk) load() error {
 	}
 	err = d.loadTrie()
 	if err == nil && d.crown.root() == d.now.Root {
+		d.openPages()
 		return nil
 	}
 	d.log().Warn("checkpoints do not lead to the root, reading every record", "error", err)
@@ -128,7 +131,9 @@ func (d *disk) load() error {
 		return fmt.Errorf("%w: the records at height %d have root %s, the commit wrote %s",
 			ErrCorrupt, d.now.Height, d.crown.root(), d.now.Root)
 	}
-	return d.checkpointAll(nil)
+	err = d.checkpointAll(nil)
+	d.openPages()
+	return err
 }
 
 // wipe clears what a Restore that did not finish left.
@@ -154,7 +159,7 @@ func (d *disk) loadTrie() error {
 		if err != nil {
 			return readError(err)
 		}
-		d.segs[i], d.checkpoints[i], err = decodeCheckpoint(row)
+		d.segs[i], d.checkpoints[i], d.pages[i].number, err = decodeCheckpoint(row)
 		if err = errors.Join(err, closer.Close()); err != nil {
 			return err
 		}
@@ -186,9 +191,9 @@ func (d *disk) loadJournals() error {
 			return errBadTree
 		}
 		number := binary.BigEndian.Uint64(rows.Key()[1:])
-		err := eachJournal(rows.Value(), func(p place, n proof.Node) {
+		err := eachJournal(rows.Value(), func(p place, bucket node) {
 			if number > d.checkpoints[p.segment()] {
-				d.segs[p.segment()].put(p, n)
+				d.segs[p.segment()].put(p, bucket)
 			}
 		})
 		if err != nil {
@@ -225,10 +230,7 @@ func (d *disk) rebuild(number uint64) (uint64, error) {
 			if err != nil {
 				return err
 			}
-			d.segs[i], counts[i] = segment{node{}}, uint64(len(leaves))
-			top := place{path: uint64(i) << 56, depth: segmentDepth}
-			tops[i] = d.segs[i].grow(0, top, d.opts.Bucket, leaves,
-				func(uint32, place, []proof.Leaf, proof.Node) {})
+			tops[i], counts[i] = d.growSegment(i, leaves, number), uint64(len(leaves))
 			return nil
 		},
 		func(rows *pebble.Iterator) error { return rows.Close() })
@@ -245,22 +247,43 @@ func (d *disk) rebuild(number uint64) (uint64, error) {
 	return count, nil
 }
 
+// growSegment makes a segment and its pages from its leaves.
+func (d *disk) growSegment(seg int, leaves []proof.Leaf, number uint64) proof.Node {
+	d.segs[seg] = segment{node{}}
+	_ = d.pages[seg].close() // of whatever trie there was before
+	d.pages[seg] = pageFile{number: number}
+	if len(leaves) > 0 {
+		if r, err := d.begin(seg); err != nil {
+			d.pagesFailed(err)
+		} else {
+			d.pages[seg] = r.file
+		}
+	}
+	p := &part{segment: seg}
+	top := d.segs[seg].grow(0, place{path: uint64(seg) << 56, depth: segmentDepth}, d.opts.Bucket, leaves,
+		func(at uint32, w place, leaves []proof.Leaf, n proof.Node) {
+			if hasPage(len(leaves)) {
+				p.pages = appendPage(p.pages, leaves)
+			}
+			p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: w, node: newNode(n, 0)})
+		})
+	d.addPages(&d.pages[seg], p)
+	d.segs[seg].apply(p)
+	return top
+}
+
 // rehashLeaves computes the leaves of a segment from its records, believing no stored hash.
 func rehashLeaves(rows *pebble.Iterator, seg int) ([]proof.Leaf, error) {
 	lower, upper := recordBounds(seg)
 	rows.SetBounds(lower, upper)
 	var leaves []proof.Leaf
 	for ok := rows.First(); ok; ok = rows.Next() {
-		row, err := rows.ValueAndErr()
+		kv, err := recordHere(rows)
 		if err != nil {
-			return nil, readError(err)
-		}
-		kv, err := decodeRecord(row)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return nil, err
 		}
 		leaf := proof.LeafOf(kv.Key, kv.Value)
-		if string(rows.Key()[1:]) != string(leaf.KeyHash[:]) || string(row[:32]) != string(leaf.Hash[:]) {
+		if string(rows.Key()[1:]) != string(leaf.KeyHash[:]) {
 			return nil, fmt.Errorf("%w: the record of key %x is not what was written", ErrCorrupt, kv.Key)
 		}
 		leaves = append(leaves, leaf)
@@ -276,7 +299,8 @@ func rehashLeaves(rows *pebble.Iterator, seg int) ([]proof.Leaf, error) {
 func (d *disk) checkpointAll(meta []byte) error {
 	batch := d.db.NewBatch()
 	for i := range d.segs {
-		if err := batch.Set(checkpointKey(i), encodeCheckpoint(d.segs[i], d.checkpoints[i]), nil); err != nil {
+		row := encodeCheckpoint(d.segs[i], d.checkpoints[i], d.pages[i].number, stay)
+		if err := batch.Set(checkpointKey(i), row, nil); err != nil {
 			return err
 		}
 		if batch.Len() > 4<<20 {

@@ -29,34 +29,17 @@ func (d *disk) Prove(keys [][]byte) (*Answer, error) {
 	for i, key := range keys {
 		item, err := p.prove(key)
 		if err != nil {
-			return nil, errors.Join(err, p.close())
+			return nil, errors.Join(err, p.reader.close())
 		}
 		a.Items[i] = item
 	}
-	return a, p.close()
+	return a, p.reader.close()
 }
 
 // prover reads one version, while the store's lock is held for reading.
 type prover struct {
 	store  *disk
-	iter   *pebble.Iterator // made when it is needed: presence of a cached record does without
-	leaves []proof.Leaf
-	prefix [9]byte
-}
-
-func (p *prover) rows() (*pebble.Iterator, error) {
-	var err error
-	if p.iter == nil {
-		p.iter, err = p.store.recordRows()
-	}
-	return p.iter, err
-}
-
-func (p *prover) close() error {
-	if p.iter == nil {
-		return nil
-	}
-	return p.iter.Close()
+	reader bucketReader
 }
 
 func (p *prover) prove(key []byte) (Item, error) {
@@ -85,7 +68,7 @@ func (p *prover) prove(key []byte) (Item, error) {
 
 // neighbours are the records on both sides of a key hash that no record has.
 func (p *prover) neighbours(kh *hufu.Digest) (left, right *proof.Membership, err error) {
-	rows, err := p.rows()
+	rows, err := p.reader.rows(p.store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,14 +90,10 @@ func (p *prover) neighbours(kh *hufu.Digest) (left, right *proof.Membership, err
 
 // here proves the record that the iterator is at, and may move it.
 func (p *prover) here(rows *pebble.Iterator) (*proof.Membership, error) {
-	row, err := rows.ValueAndErr()
-	if err != nil {
-		return nil, readError(err)
-	}
 	kh := hufu.Digest(rows.Key()[1:])
-	kv, err := decodeRecord(row)
+	kv, err := recordHere(rows)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, err
 	}
 	return p.membership(&kh, proof.KV{Key: bytes.Clone(kv.Key), Value: bytes.Clone(kv.Value)})
 }
@@ -123,13 +102,13 @@ func (p *prover) membership(kh *hufu.Digest, record proof.KV) (*proof.Membership
 	above, depth, bucket := p.descend(kh)
 	m := &proof.Membership{KV: record, Path: make([]proof.Step, 0, len(above)+4)}
 	if bucket != nil {
-		leaves, err := p.bucket(bucket, placeOf(kh, depth))
+		leaves, err := p.store.bucketLeaves(bucket, placeOf(kh, depth), &p.reader)
 		if err != nil {
 			return nil, err
 		}
-		at := slices.IndexFunc(leaves, func(l proof.Leaf) bool { return l.KeyHash == *kh })
+		at := slices.Index(leaves, proof.NewLeaf(*kh, proof.HashValue(record.Value)))
 		if at < 0 {
-			return nil, fmt.Errorf("%w: record of key %x is not in its bucket", ErrCorrupt, m.Key)
+			return nil, fmt.Errorf("%w: record of key %x is not what was committed", ErrCorrupt, m.Key)
 		}
 		m.Path = proof.PathIn(leaves, depth, at, m.Path)
 	}
@@ -137,19 +116,6 @@ func (p *prover) membership(kh *hufu.Digest, record proof.KV) (*proof.Membership
 		m.Path = append(m.Path, step)
 	}
 	return m, nil
-}
-
-func (p *prover) bucket(n *node, where place) (leaves []proof.Leaf, err error) {
-	if list := n.cached(); list != 0 {
-		p.leaves = p.store.caches[where.segment()].read(list, p.leaves[:0])
-		return p.leaves, nil
-	}
-	rows, err := p.rows()
-	if err != nil {
-		return nil, err
-	}
-	p.leaves, err = readLeaves(rows, where, p.leaves[:0], p.prefix[:])
-	return p.leaves, err
 }
 
 // descend walks from the root towards a record that exists: to its bucket, at depth, or to where it

@@ -13,9 +13,11 @@ import (
 // Rows of the database. Everything but meta and records can be computed from the records.
 //
 //	m             → meta, CBOR
-//	v ‖ key hash  → leaf hash (32) ‖ length of key (uvarint) ‖ key ‖ value
-//	c ‖ segment   → version (8) ‖ shape and bucket hashes of the segment after that version
+//	v ‖ key hash  → length of key (uvarint) ‖ key ‖ value
+//	c ‖ segment   → version (8) ‖ number of its file of pages (8) ‖ shape and buckets of the segment after that version
 //	j ‖ version   → every bucket that version changed: depth (1) ‖ path (8) ‖ bucket
+//
+// A bucket is its hash and where its page is.
 //
 // Numbers are big-endian. A version is a commit's number, from 1.
 const (
@@ -26,7 +28,7 @@ const (
 )
 
 // formatVersion is of the layout above.
-const formatVersion = 1
+const formatVersion = 2
 
 type metaRow struct {
 	Format  uint64      `cbor:"1,keyasint"`
@@ -66,8 +68,10 @@ func recordKey(keyHash *hufu.Digest) []byte {
 	return append(append(make([]byte, 0, 33), rowRecord), keyHash[:]...)
 }
 
-func recordPrefix(p place, buf []byte) []byte {
-	return binary.BigEndian.AppendUint64(append(buf[:0], rowRecord), p.path)
+func recordPrefix(p place) [9]byte {
+	prefix := [9]byte{rowRecord}
+	binary.BigEndian.PutUint64(prefix[1:], p.path)
+	return prefix
 }
 
 // recordBounds are the first keys in and after a segment's rows.
@@ -79,8 +83,7 @@ func recordBounds(seg int) (lower, upper []byte) {
 	return []byte{rowRecord, byte(seg)}, upper
 }
 
-func appendRecord(buf []byte, leaf *hufu.Digest, key, value []byte) []byte {
-	buf = append(buf, leaf[:]...)
+func appendRecord(buf, key, value []byte) []byte {
 	buf = binary.AppendUvarint(buf, uint64(len(key)))
 	return append(append(buf, key...), value...)
 }
@@ -89,53 +92,54 @@ var errBadRecord = errors.New("a record's row does not parse")
 
 // decodeRecord splits a row's value. The parts share its memory.
 func decodeRecord(row []byte) (proof.KV, error) {
-	if len(row) < 33 {
+	n, w := binary.Uvarint(row)
+	if w <= 0 || n == 0 || n >= uint64(len(row)-w) {
 		return proof.KV{}, errBadRecord
 	}
-	n, w := binary.Uvarint(row[32:])
-	if w <= 0 || n == 0 || n >= uint64(len(row)-32-w) {
-		return proof.KV{}, errBadRecord
-	}
-	kv := row[32+w:]
+	kv := row[w:]
 	return proof.KV{Key: kv[:n:n], Value: kv[n:]}, nil
 }
 
 func checkpointKey(seg int) []byte { return []byte{rowCheckpoint, byte(seg)} }
 
-func encodeCheckpoint(seg segment, number uint64) []byte {
-	out := make([]byte, 0, 16+len(seg)*20)
-	return appendSegment(binary.BigEndian.AppendUint64(out, number), seg, 0)
+func encodeCheckpoint(seg segment, number, pages uint64, move func(pageRef) pageRef) []byte {
+	out := make([]byte, 0, 32+len(seg)*(bucketRow+1)/2)
+	out = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(out, number), pages)
+	return appendSegment(out, seg, 0, move)
 }
 
-func decodeCheckpoint(row []byte) (segment, uint64, error) {
-	if len(row) < 8 {
-		return nil, 0, errBadTree
+func decodeCheckpoint(row []byte) (seg segment, number, pages uint64, err error) {
+	if len(row) < 16 {
+		return nil, 0, 0, errBadTree
 	}
-	seg, err := readSegment(row[8:])
-	return seg, binary.BigEndian.Uint64(row), err
+	seg, err = readSegment(row[16:])
+	return seg, binary.BigEndian.Uint64(row), binary.BigEndian.Uint64(row[8:]), err
 }
 
 func journalKey(number uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{rowJournal}, number)
 }
 
-func appendJournal(out []byte, p place, n proof.Node) []byte {
+func appendJournal(out []byte, p place, bucket *node) []byte {
 	out = binary.BigEndian.AppendUint64(append(out, byte(p.depth)), p.path)
-	return appendBucket(out, n)
+	return appendBucket(out, bucket.seen(), bucket.page())
 }
 
+// journalRow is the most that a bucket takes in a journal.
+const journalRow = 9 + bucketRow
+
 // eachJournal calls f for every bucket in a journal row.
-func eachJournal(row []byte, f func(place, proof.Node)) error {
+func eachJournal(row []byte, f func(place, node)) error {
 	for len(row) > 0 {
 		if len(row) < 10 || row[0] < segmentDepth || row[0] > maxBucketDepth {
 			return errBadTree
 		}
 		p := place{depth: int(row[0]), path: binary.BigEndian.Uint64(row[1:])}
-		n, rest, err := readBucket(row[9:])
+		bucket, rest, err := readBucket(row[9:])
 		if err != nil {
 			return err
 		}
-		f(p, n)
+		f(p, bucket)
 		row = rest
 	}
 	return nil

@@ -75,13 +75,9 @@ func (s *diskSnapshot) each(yield func(proof.KV, error) bool) error {
 	}
 	defer rows.Close()
 	for ok := rows.First(); ok; ok = rows.Next() {
-		row, err := rows.ValueAndErr()
+		kv, err := recordHere(rows)
 		if err != nil {
-			return readError(err)
-		}
-		kv, err := decodeRecord(row)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return err
 		}
 		if !yield(proof.KV{Key: bytes.Clone(kv.Key), Value: bytes.Clone(kv.Value)}, nil) {
 			return nil
@@ -121,7 +117,9 @@ func (d *disk) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range d.segs {
-		d.segs[i], d.caches[i] = segment{node{}}, leafCache{}
+		d.segs[i] = segment{node{}}
+		_ = d.pages[i].close() // it holds nothing that is needed
+		d.pages[i] = pageFile{}
 	}
 	d.checkpoints, d.crown, d.trimmed = [segments]uint64{}, crown{}, 0
 }
@@ -181,9 +179,9 @@ func (d *disk) writeRecords(records iter.Seq2[proof.KV, error]) (uint64, error) 
 		if err := checkRecord(r.Key, r.Value, false); err != nil {
 			return 0, err
 		}
-		leaf := proof.LeafOf(r.Key, r.Value)
-		row = appendRecord(row[:0], &leaf.Hash, r.Key, r.Value)
-		if err := batch.Set(recordKey(&leaf.KeyHash), row, nil); err != nil {
+		kh := proof.HashKey(r.Key)
+		row = appendRecord(row[:0], r.Key, r.Value)
+		if err := batch.Set(recordKey(&kh), row, nil); err != nil {
 			return 0, err
 		}
 		count++

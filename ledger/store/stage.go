@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -24,10 +25,9 @@ type part struct {
 	todo    []pending
 	changed []changedNode
 	added   []node // follow the segment's present ones
-	journal []byte
 	buckets []changedBucket
-	leaves  []proof.Leaf // of the buckets, in their order
-	count   int64        // records more
+	pages   []byte // of the buckets that have one, in their order
+	count   int64  // records more
 	top     proof.Node
 }
 
@@ -39,6 +39,8 @@ type changedNode struct {
 type changedBucket struct {
 	at     uint32
 	leaves int
+	place  place
+	node   node // its page is known when it is committed
 }
 
 func (d *disk) Stage(changes []Change) (*Staged, error) {
@@ -56,9 +58,9 @@ func (d *disk) Stage(changes []Change) (*Staged, error) {
 	workers := d.workers(min(len(next.parts), 1+len(todo)/8))
 	stagers := make(chan *stager, workers)
 	err = inParallel(workers, len(next.parts),
-		func() (*stager, error) { return d.newStager() },
+		func() (*stager, error) { return &stager{bucket: d.opts.Bucket, batch: d.db.NewBatch(), store: d}, nil },
 		func(s *stager, i int) error { return s.segment(&next.parts[i]) },
-		func(s *stager) error { stagers <- s; return s.rows.Close() })
+		func(s *stager) error { stagers <- s; return s.reader.close() })
 	close(stagers)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (d *disk) Stage(changes []Change) (*Staged, error) {
 		p := &next.parts[i]
 		tops[p.segment] = p.top
 		count += p.count
-		next.bytes += len(p.journal)
+		next.bytes += len(p.buckets)*journalRow + len(p.pages)
 		p.todo = nil
 	}
 	next.crown.set(tops)
@@ -97,25 +99,15 @@ func bySegment(todo []pending) []part {
 // stager is one worker of one Stage.
 type stager struct {
 	bucket int // most leaves
-	rows   *pebble.Iterator
 	batch  *pebble.Batch
 	store  *disk
 
 	seg    segment // being worked on
-	cache  *leafCache
 	part   *part
+	reader bucketReader
 	before []proof.Leaf // scratch
 	after  []proof.Leaf
 	grown  segment
-	prefix [9]byte
-}
-
-func (d *disk) newStager() (*stager, error) {
-	rows, err := d.recordRows()
-	if err != nil {
-		return nil, err
-	}
-	return &stager{bucket: d.opts.Bucket, rows: rows, batch: d.db.NewBatch(), store: d}, nil
 }
 
 // recordRows iterates over the records as they are now.
@@ -128,11 +120,11 @@ func (d *disk) recordRows() (*pebble.Iterator, error) {
 }
 
 func (s *stager) segment(p *part) error {
-	s.seg, s.cache, s.part = s.store.segs[p.segment], &s.store.caches[p.segment], p
+	s.seg, s.part = s.store.segs[p.segment], p
 	// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
 	p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
-	p.journal = make([]byte, 0, 42*len(p.todo)+42)
-	p.leaves = make([]proof.Leaf, 0, (s.bucket*3/4+1)*len(p.todo))
+	p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
+	p.pages = make([]byte, 0, (s.bucket*3/4+1)*pageUnit*len(p.todo))
 	top, err := s.update(0, segmentDepth, p.todo)
 	p.top = top
 	return err
@@ -165,14 +157,9 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 
 func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
 	where := placeOf(&todo[0].keyHash, depth)
-	s.before = s.before[:0]
-	if old := &s.seg[at]; old.cached() != 0 {
-		s.before = s.cache.read(old.cached(), s.before)
-	} else if old.hash != (hufu.Digest{}) {
-		var err error
-		if s.before, err = readLeaves(s.rows, where, s.before, s.prefix[:]); err != nil {
-			return proof.Node{}, err
-		}
+	var err error
+	if s.before, err = s.store.bucketLeaves(&s.seg[at], where, &s.reader); err != nil {
+		return proof.Node{}, err
 	}
 	if err := s.merge(todo); err != nil {
 		return proof.Node{}, err
@@ -181,12 +168,13 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 	grown, p := append(s.grown[:0], node{}), s.part //nolint:gocritic // grown becomes s.grown below
 	shift := uint32(len(s.seg)+len(p.added)) - 1
 	n := grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
-		p.journal = appendJournal(p.journal, w, n)
-		p.leaves = append(p.leaves, leaves...)
+		if hasPage(len(leaves)) {
+			p.pages = appendPage(p.pages, leaves)
+		}
 		if i += shift; i == shift {
 			i = at
 		}
-		p.buckets = append(p.buckets, changedBucket{at: i, leaves: len(leaves)})
+		p.buckets = append(p.buckets, changedBucket{at: i, leaves: len(leaves), place: w, node: newNode(n, 0)})
 	})
 	s.grown = grown
 	for i := range grown {
@@ -214,10 +202,9 @@ func (s *stager) merge(todo []pending) error {
 			s.part.count--
 		}
 		if c.Value != nil {
-			leaf := proof.Leaf{KeyHash: c.keyHash, Hash: proof.HashLeaf(c.keyHash, c.Value)}
-			s.after = append(s.after, leaf)
+			s.after = append(s.after, proof.NewLeaf(c.keyHash, proof.HashValue(c.Value)))
 			s.part.count++
-			s.writeRow(c, &leaf.Hash)
+			s.writeRow(c)
 		} else if known {
 			if err := s.batch.Delete(recordKey(&c.keyHash), nil); err != nil {
 				return err
@@ -228,34 +215,68 @@ func (s *stager) merge(todo []pending) error {
 	return nil
 }
 
-func (s *stager) writeRow(c *pending, leaf *hufu.Digest) {
+func (s *stager) writeRow(c *pending) {
 	var lenBuf [binary.MaxVarintLen64]byte
 	lenPart := binary.AppendUvarint(lenBuf[:0], uint64(len(c.Key)))
-	op := s.batch.SetDeferred(33, 32+len(lenPart)+len(c.Key)+len(c.Value))
+	op := s.batch.SetDeferred(33, len(lenPart)+len(c.Key)+len(c.Value))
 	op.Key[0] = rowRecord
 	copy(op.Key[1:], c.keyHash[:])
-	appendRecord(op.Value[:0], leaf, c.Key, c.Value)
+	appendRecord(op.Value[:0], c.Key, c.Value)
 	_ = op.Finish() // fails only for batches with an index
 }
 
+// bucketReader is the memory of one goroutine that reads buckets.
+type bucketReader struct {
+	leaves []proof.Leaf
+	page   [maxPage * pageUnit]byte
+	iter   *pebble.Iterator // made when it is needed: mostly it is not
+}
+
+// rows iterates over the records as they were when it was first called.
+func (r *bucketReader) rows(d *disk) (*pebble.Iterator, error) {
+	var err error
+	if r.iter == nil {
+		r.iter, err = d.recordRows()
+	}
+	return r.iter, err
+}
+
+func (r *bucketReader) close() error {
+	if r.iter == nil {
+		return nil
+	}
+	return r.iter.Close()
+}
+
 // readLeaves appends the leaves of the bucket at p. The iterator must not have bounds inside it.
-func readLeaves(rows *pebble.Iterator, p place, leaves []proof.Leaf, buf []byte) ([]proof.Leaf, error) {
-	for ok := rows.SeekGE(recordPrefix(p, buf)); ok; ok = rows.Next() {
+func readLeaves(rows *pebble.Iterator, p place, leaves []proof.Leaf) ([]proof.Leaf, error) {
+	prefix := recordPrefix(p)
+	for ok := rows.SeekGE(prefix[:]); ok; ok = rows.Next() {
 		key := rows.Key()
 		if len(key) != 33 || !p.holds(key[1:]) {
 			break
 		}
-		row, err := rows.ValueAndErr()
+		kv, err := recordHere(rows)
 		if err != nil {
-			return nil, readError(err)
+			return leaves, err
 		}
-		if len(row) < 33 {
-			return nil, errBadRecord
-		}
-		leaves = append(leaves, proof.Leaf{KeyHash: hufu.Digest(key[1:33]), Hash: hufu.Digest(row[:32])})
+		leaves = append(leaves, proof.NewLeaf(hufu.Digest(key[1:33]), proof.HashValue(kv.Value)))
 	}
 	if err := rows.Error(); err != nil {
-		return nil, readError(err)
+		return leaves, readError(err)
 	}
 	return leaves, nil
+}
+
+// recordHere is the record that the iterator is at, in its memory.
+func recordHere(rows *pebble.Iterator) (proof.KV, error) {
+	row, err := rows.ValueAndErr()
+	if err != nil {
+		return proof.KV{}, readError(err)
+	}
+	kv, err := decodeRecord(row)
+	if err != nil {
+		return kv, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return kv, nil
 }

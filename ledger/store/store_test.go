@@ -35,8 +35,7 @@ func fastDir(t testing.TB) string {
 func TestDisk(t *testing.T) {
 	for name, opts := range map[string]store.Options{
 		"default": {}, "small buckets": {Bucket: 1, Workers: 3},
-		"large buckets, no cache": {Bucket: 64, Workers: 1, LeafCache: -1},
-		"small cache":             {LeafCache: 256 * 68 * 3},
+		"large buckets, no pages": {Bucket: 64, Workers: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && opts.Bucket != 0 {

@@ -24,8 +24,8 @@ const (
 // the garbage collector nothing.
 type node struct {
 	hash hufu.Digest
-	link uint32 // above buckets, the index of the left child, the right one follows; of a bucket, its
-	// list in the cache or 0; and the two bits
+	link uint32 // above buckets, the index of the left child, the right one follows; of a bucket, where
+	// its page is or 0; and the two bits
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 	linkMask = innerBit - 1
 )
 
-// newNode makes a bucket that is not cached when children is 0.
+// newNode makes a bucket without a page when children is 0.
 func newNode(n proof.Node, children uint32) node {
 	if children != 0 {
 		children |= innerBit
@@ -43,6 +43,12 @@ func newNode(n proof.Node, children uint32) node {
 		children |= leafBit
 	}
 	return node{hash: n.Hash, link: children}
+}
+
+func newBucket(n proof.Node, at pageRef) node {
+	b := newNode(n, 0)
+	b.setPage(at)
+	return b
 }
 
 func (n *node) bucket() bool { return n.link&innerBit == 0 }
@@ -55,20 +61,16 @@ func (n *node) children() uint32 {
 	return n.link & linkMask
 }
 
-// cached is a bucket's list in the cache; 0 when there is none.
-func (n *node) cached() uint32 {
+// page is where a bucket's leaves are; 0 when they are in no page.
+func (n *node) page() pageRef {
 	if !n.bucket() {
 		return 0
 	}
-	return n.link & linkMask
+	return pageRef(n.link & linkMask)
 }
 
-// setCached is for buckets, and for others only with 0.
-func (n *node) setCached(list uint32) {
-	if n.bucket() {
-		n.link = n.link&^linkMask | list
-	}
-}
+// setPage is for buckets.
+func (n *node) setPage(at pageRef) { n.link = n.link&^linkMask | uint32(at) }
 
 func (n *node) seen() proof.Node { return proof.Node{Hash: n.hash, Leaf: n.link&leafBit != 0} }
 
@@ -120,16 +122,26 @@ func (p place) holds(keyHash []byte) bool {
 
 var errBadTree = errors.New("a checkpoint or journal does not parse")
 
-// appendSegment writes a segment's shape and bucket hashes in preorder. Hashes above buckets follow
-// from them.
-func appendSegment(out []byte, seg segment, at uint32) []byte {
+// appendSegment writes a segment's shape, bucket hashes and places of pages in preorder. Hashes above
+// buckets follow from them. Move says where a page is from now on.
+func appendSegment(out []byte, seg segment, at uint32, move func(pageRef) pageRef) []byte {
 	n := &seg[at]
 	if kids := n.children(); kids != 0 {
 		out = append(out, shapeInner)
-		out = appendSegment(out, seg, kids)
-		return appendSegment(out, seg, kids+1)
+		out = appendSegment(out, seg, kids, move)
+		return appendSegment(out, seg, kids+1, move)
 	}
-	return appendBucket(out, n.seen())
+	return appendBucket(out, n.seen(), move(n.page()))
+}
+
+// setPages gives the buckets below element at their pages, in the order of appendSegment, and returns
+// those that are left.
+func (seg segment) setPages(at uint32, pages []pageRef) []pageRef {
+	if kids := seg[at].children(); kids != 0 {
+		return seg.setPages(kids+1, seg.setPages(kids, pages))
+	}
+	seg[at].setPage(pages[0])
+	return pages[1:]
 }
 
 const (
@@ -139,7 +151,10 @@ const (
 	shapeLeaf   = 3 // a bucket of one leaf
 )
 
-func appendBucket(out []byte, n proof.Node) []byte {
+// bucketRow is a bucket without its leaves as it is written.
+const bucketRow = 1 + 32 + 4
+
+func appendBucket(out []byte, n proof.Node, at pageRef) []byte {
 	switch {
 	case n.Hash == (hufu.Digest{}):
 		return append(out, shapeEmpty)
@@ -148,20 +163,25 @@ func appendBucket(out []byte, n proof.Node) []byte {
 	default:
 		out = append(out, shapeBucket)
 	}
-	return append(out, n.Hash[:]...)
+	return binary.BigEndian.AppendUint32(append(out, n.Hash[:]...), uint32(at))
 }
 
-func readBucket(data []byte) (n proof.Node, rest []byte, err error) {
+func readBucket(data []byte) (b node, rest []byte, err error) {
 	if len(data) == 0 || data[0] == shapeInner || data[0] > shapeLeaf {
-		return n, nil, errBadTree
+		return b, nil, errBadTree
 	}
 	if data[0] == shapeEmpty {
-		return n, data[1:], nil
+		return b, data[1:], nil
 	}
-	if len(data) < 33 {
-		return n, nil, errBadTree
+	if len(data) < bucketRow {
+		return b, nil, errBadTree
 	}
-	return proof.Node{Hash: hufu.Digest(data[1:33]), Leaf: data[0] == shapeLeaf}, data[33:], nil
+	at := binary.BigEndian.Uint32(data[33:])
+	if at > linkMask {
+		return b, nil, errBadTree
+	}
+	n := proof.Node{Hash: hufu.Digest(data[1:33]), Leaf: data[0] == shapeLeaf}
+	return newBucket(n, pageRef(at)), data[bucketRow:], nil
 }
 
 // readSegment reads what appendSegment wrote, without the hashes above buckets.
@@ -187,11 +207,11 @@ func (seg *segment) read(at uint32, depth int, data []byte) ([]byte, error) {
 		}
 		return seg.read(kids+1, depth+1, rest)
 	}
-	n, rest, err := readBucket(data)
+	b, rest, err := readBucket(data)
 	if err != nil {
 		return nil, err
 	}
-	(*seg)[at] = newNode(n, 0)
+	(*seg)[at] = b
 	return rest, nil
 }
 
@@ -203,7 +223,7 @@ func (seg *segment) pair() uint32 {
 }
 
 // put sets the bucket at p, making or removing the inner nodes that takes.
-func (seg *segment) put(p place, n proof.Node) {
+func (seg *segment) put(p place, bucket node) {
 	at := uint32(0)
 	for depth := segmentDepth; depth < p.depth; depth++ {
 		kids := (*seg)[at].children()
@@ -213,7 +233,7 @@ func (seg *segment) put(p place, n proof.Node) {
 		}
 		at = kids + p.bit(depth)
 	}
-	(*seg)[at] = newNode(n, 0)
+	(*seg)[at] = bucket
 }
 
 // rehash computes the hashes above buckets, and joins buckets that hold a single leaf between them.

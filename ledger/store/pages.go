@@ -1,0 +1,275 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
+// Changing or proving a record takes the hashes of its bucket's other leaves. Their rows would tell,
+// but reading eight rows costs several times what everything else does. So the leaves of each bucket
+// also lie side by side in a page, in a file for each segment, and the trie says where.
+//
+// Pages are nobody's authority: one is believed only when its leaves hash to what the trie in memory
+// has for the bucket. Whatever else is found in its place, or nothing, or a file that cannot be read,
+// means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
+// files can do more harm than to make the next changes slower, each until its bucket has a page again.
+//
+// A file is only appended to. When half as much again was appended as it began with, its segment's next
+// checkpoint begins a new one with the pages that are still in use.
+
+// pageRef is where a page is: its first unit in the file and, in the low bits, how many leaves it has.
+// 0 is nowhere.
+type pageRef uint32
+
+const (
+	pageUnit     = 64 // bytes of a leaf: key hash and value hash; unit 0 of a file stays empty
+	pageBits     = 4
+	maxPage      = 1<<pageBits - 1 // leaves; a larger bucket has no page
+	maxPageUnit  = linkMask >> pageBits
+	pagesDir     = "pages"
+	pagesSlack   = 64 << 10 // bytes appended before a file is worth being written anew
+	pageCategory = vfs.DiskWriteCategory("hufu-pages")
+)
+
+func (r pageRef) leaves() int   { return int(r & maxPage) }
+func (r pageRef) offset() int64 { return int64(r>>pageBits) * pageUnit }
+func (r pageRef) size() int     { return r.leaves() * pageUnit }
+
+// hasPage tells whether a bucket of so many leaves gets a page.
+func hasPage(leaves int) bool { return leaves > 0 && leaves <= maxPage }
+
+// pageAt is the place of a page at offset, 0 when a node cannot say it.
+func pageAt(offset int64, leaves int) pageRef {
+	if offset/pageUnit > maxPageUnit {
+		return 0
+	}
+	return pageRef(offset/pageUnit)<<pageBits | pageRef(leaves)
+}
+
+// appendPage writes a bucket's leaves.
+func appendPage(out []byte, leaves []proof.Leaf) []byte {
+	for i := range leaves {
+		out = append(append(out, leaves[i].KeyHash[:]...), leaves[i].ValueHash[:]...)
+	}
+	return out
+}
+
+// readPage appends the leaves of the bucket at p, and fails when they are not those whose hash it has.
+func readPage(page []byte, p place, bucket proof.Node, leaves []proof.Leaf) ([]proof.Leaf, bool) {
+	for from := 0; from < len(page); from += pageUnit {
+		leaf := page[from : from+pageUnit]
+		if !p.holds(leaf) || from > 0 && bytes.Compare(page[from-pageUnit:from-pageUnit+32], leaf[:32]) >= 0 {
+			return leaves, false
+		}
+		leaves = append(leaves, proof.NewLeaf(hufu.Digest(leaf[:32]), hufu.Digest(leaf[32:])))
+	}
+	return leaves, proof.Subtree(leaves, p.depth) == bucket
+}
+
+// pageFile holds the pages of one segment. The zero value is none: it has no pages.
+type pageFile struct {
+	number uint64   // version whose checkpoint began it
+	file   vfs.File // nil when there is none yet, or none that can be used
+	begun  int64    // size in bytes when it began
+	end    int64    // where the next page goes
+}
+
+func (d *disk) pagesPath(name string) string {
+	return d.opts.FS.PathJoin(d.opts.FS.PathJoin(d.dir, pagesDir), name)
+}
+
+func pagesName(seg int, number uint64) string { return fmt.Sprintf("%02x-%d", seg, number) }
+
+// openPages opens the files that the checkpoints name and that are not open, and removes others.
+func (d *disk) openPages() {
+	names, err := d.opts.FS.List(d.pagesPath(""))
+	if err != nil {
+		d.pagesFailed(err)
+		return
+	}
+	for _, name := range names {
+		seg, number, ok := parsePagesName(name)
+		switch {
+		case !ok:
+		case number != d.pages[seg].number:
+			err = errors.Join(err, d.opts.FS.Remove(d.pagesPath(name)))
+		case d.pages[seg].file == nil:
+			err = errors.Join(err, d.pages[seg].open(d.opts.FS, d.pagesPath(name)))
+		}
+	}
+	if err != nil {
+		d.pagesFailed(err)
+	}
+}
+
+func parsePagesName(name string) (seg int, number uint64, ok bool) {
+	a, b, _ := strings.Cut(name, "-")
+	s, err := strconv.ParseUint(a, 16, 8)
+	n, err2 := strconv.ParseUint(b, 10, 64)
+	return int(s), n, err == nil && err2 == nil && pagesName(int(s), n) == name
+}
+
+func (f *pageFile) open(files vfs.FS, path string) error {
+	file, err := files.OpenReadWrite(path, pageCategory)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	size := (info.Size() + pageUnit - 1) / pageUnit * pageUnit
+	f.file, f.begun, f.end = file, size, max(size, pageUnit)
+	return nil
+}
+
+// create makes the file anew with these pages.
+func (f *pageFile) create(files vfs.FS, path string, pages []byte) error {
+	file, err := files.Create(path, pageCategory)
+	if err != nil {
+		return err
+	}
+	if len(pages) > 0 {
+		if _, err := file.WriteAt(pages, pageUnit); err != nil {
+			return errors.Join(err, file.Close(), files.Remove(path))
+		}
+	}
+	f.file, f.begun, f.end = file, pageUnit+int64(len(pages)), pageUnit+int64(len(pages))
+	return nil
+}
+
+func (f *pageFile) close() error {
+	if f.file == nil {
+		return nil
+	}
+	err := f.file.Close()
+	f.file = nil
+	return err
+}
+
+// pagesFailed notes trouble that only costs time.
+func (d *disk) pagesFailed(err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		d.log().Warn("pages cannot be used, records are read instead", "error", err)
+	}
+}
+
+// addPages appends the pages of what a commit changes in a segment, and notes where they are. Nobody
+// reads there before the commit is applied.
+func (d *disk) addPages(f *pageFile, p *part) {
+	if f.file == nil || len(p.pages) == 0 {
+		return
+	}
+	if _, err := f.file.WriteAt(p.pages, f.end); err != nil {
+		d.pagesFailed(err)
+		return
+	}
+	at := f.end
+	for i := range p.buckets {
+		if b := &p.buckets[i]; hasPage(b.leaves) {
+			b.node.setPage(pageAt(at, b.leaves))
+			at += int64(b.leaves) * pageUnit
+		}
+	}
+	f.end = at
+}
+
+// renewed is a segment's new file and where its pages are there, in the order of appendSegment; nil
+// when there was no file before.
+type renewed struct {
+	segment int
+	file    pageFile
+	pages   []pageRef
+}
+
+// begin makes a segment's first file, or that in place of a lost one.
+func (d *disk) begin(seg int) (*renewed, error) {
+	r := &renewed{segment: seg, file: pageFile{number: d.pages[seg].number}}
+	return r, r.file.create(d.opts.FS, d.pagesPath(pagesName(seg, r.file.number)), nil)
+}
+
+// stale tells whether a file is to be written anew with the segment's next checkpoint.
+func (f *pageFile) stale() bool { return f.file != nil && f.end > f.begun+f.begun/2+pagesSlack }
+
+// mover copies the pages of one segment that are in use.
+type mover struct {
+	old []byte
+	out []byte
+	at  []pageRef
+}
+
+func (m *mover) move(r pageRef) pageRef {
+	to := pageRef(0)
+	if end := r.offset() + int64(r.size()); r != 0 && end <= int64(len(m.old)) {
+		to = pageAt(pageUnit+int64(len(m.out)), r.leaves())
+		m.out = append(m.out, m.old[r.offset():end]...)
+	}
+	m.at = append(m.at, to)
+	return to
+}
+
+// read fills the mover with a file. It keeps its memory for the next.
+func (m *mover) read(f *pageFile) error {
+	if int64(cap(m.old)) < f.end {
+		m.old = make([]byte, f.end, f.end+f.end/8)
+	}
+	m.old, m.out, m.at = m.old[:f.end], m.out[:0], nil
+	n, err := f.file.ReadAt(m.old, 0)
+	if n < len(m.old) {
+		return err
+	}
+	return nil
+}
+
+// renew writes the pages of a segment that are in use to a new file, and the checkpoint that says so.
+func (d *disk) renew(seg int) (*renewed, []byte, error) {
+	m, r := &d.mover, &renewed{segment: seg, file: pageFile{number: d.now.number}}
+	if err := m.read(&d.pages[seg]); err != nil {
+		return nil, nil, err
+	}
+	row := encodeCheckpoint(d.segs[seg], d.now.number, d.now.number, m.move)
+	r.pages = m.at
+	return r, row, r.file.create(d.opts.FS, d.pagesPath(pagesName(seg, d.now.number)), m.out)
+}
+
+func stay(r pageRef) pageRef { return r }
+
+// bucketLeaves appends the leaves of a bucket: from its page, or else from the rows, of which it asks for
+// an iterator then.
+func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
+	bucket := n.seen()
+	if bucket.Hash == (hufu.Digest{}) {
+		return buf.leaves[:0], nil
+	}
+	f := &d.pages[p.segment()]
+	if r := n.page(); r != 0 && f.file != nil {
+		page := buf.page[:r.size()]
+		if got, _ := f.file.ReadAt(page, r.offset()); got == len(page) {
+			leaves, ok := readPage(page, p, bucket, buf.leaves[:0])
+			if buf.leaves = leaves; ok {
+				return leaves, nil
+			}
+		}
+	}
+	rows, err := buf.rows(d)
+	if err != nil {
+		return nil, err
+	}
+	leaves, err := readLeaves(rows, p, buf.leaves[:0])
+	if buf.leaves = leaves; err != nil {
+		return nil, err
+	}
+	if proof.Subtree(leaves, p.depth) != bucket {
+		return nil, fmt.Errorf("%w: the records below %016x/%d are not those that were committed", ErrCorrupt, p.path, p.depth)
+	}
+	return leaves, nil
+}
