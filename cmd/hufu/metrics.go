@@ -11,6 +11,7 @@ import (
 	"github.com/hufu-id/hufu/gate"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/node"
 )
 
 // roleMetrics count what the roles of a process do. Nothing of whom.
@@ -71,4 +72,25 @@ func ledgerMetrics(c *client.Client) []prometheus.Collector {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hufu_ledger_staleness_seconds", Help: "Age of the newest verified state; -1 when there is none."},
 			head(func(h hufu.AsOf) float64 { return time.Since(h.Time).Seconds() })),
 	}
+}
+
+// nodeMetrics are what /metrics says of the node that runs in the process.
+func nodeMetrics(n *node.Node) []prometheus.Collector {
+	const name = "hufu_node_refused_total"
+	var out []prometheus.Collector
+	for reason, count := range map[string]func(node.Refused) uint64{
+		"busy":   func(r node.Refused) uint64 { return r.Busy },
+		"share":  func(r node.Refused) uint64 { return r.Share },
+		"checks": func(r node.Refused) uint64 { return r.Checks },
+		"bad":    func(r node.Refused) uint64 { return r.Bad },
+		"barred": func(r node.Refused) uint64 { return r.Barred },
+	} {
+		out = append(out, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: name, ConstLabels: prometheus.Labels{"reason": reason},
+			Help: "Transactions that the node refused at the door: it was busy, a member's quota or an address had its share, they were bad, or came from where too many bad ones did.",
+		}, func() float64 { return float64(count(n.Refused())) }))
+	}
+	return append(out, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "hufu_node_peers_dropped_total", Help: "Peers that the node dropped as they sent bad transactions.",
+	}, func() float64 { return float64(n.Refused().Peers) }))
 }

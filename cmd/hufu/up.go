@@ -139,6 +139,7 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
 	g.registry.MustRegister(ledgerMetrics(c)...)
+	g.registry.MustRegister(nodeMetrics(n)...)
 	parts, err := a.parts(ctx, &session{c, h}, g, rolesServed{issuer: &o.issuerOptions, gates: true})
 	if err != nil {
 		return err

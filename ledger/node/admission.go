@@ -20,8 +20,8 @@ import (
 // enter is quick: it gives the transaction its place in its author's queue.
 
 // examine reads a transaction and verifies its signatures, if by the present state and what waits it
-// may be in the next block.
-func (a *app) examine(raw []byte) (*parsed, error) {
+// may be in the next block, and where it came from and whose quota it uses have not had their share.
+func (a *app) examine(raw []byte, from source) (*parsed, error) {
 	if len(raw) > tx.MaxSize {
 		return nil, hufu.Refuse(tx.RuleTooLarge, "%d bytes, where %d are the most", len(raw), tx.MaxSize)
 	}
@@ -32,26 +32,36 @@ func (a *app) examine(raw []byte) (*parsed, error) {
 	if p := a.exec.known.get(id); p != nil && p.holds != nil {
 		return p, nil
 	}
-	if a.pending.full() {
+	switch {
+	case a.sources.barred(from):
+		a.refused.barred.Add(1)
+		return nil, hufu.Refuse(proof.RuleBusy, "too many bad transactions came from this address; it has to wait")
+	case a.pending.full():
+		a.refused.busy.Add(1)
 		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block")
 	}
 	t, err := tx.ParseDeferred(raw, id, a.network)
 	if err != nil {
-		return nil, err
+		return nil, a.bad(from, err)
 	}
 	next, _ := a.pending.next(t.Payload.Author)
 	admission, err := a.admit(t, next)
 	if err != nil {
 		return nil, first(t.CheckKeys(), err)
 	}
+	if !a.pending.room(lineOf(admission.Admission)) {
+		a.refused.share.Add(1)
+		return nil, hufu.Refuse(proof.RuleBusy, "the transactions on this member's %s that wait for a block are its share of what may wait", quotaName(admission.Open))
+	}
 	p := &parsed{Tx: t, holds: admission.Keys, admitted: admission}
 	checks := p.checks(admission.Keys)
-	if !a.exec.verify.admit(checks) {
-		return nil, hufu.Refuse(proof.RuleBusy, "too many signatures wait to be checked")
+	if !a.exec.verify.admit(checks, from) {
+		a.refused.checks.Add(1)
+		return nil, hufu.Refuse(proof.RuleBusy, "too many signatures wait to be checked, or this address has its share of them")
 	}
 	for i, c := range checks {
 		if !c.ok {
-			return nil, first(t.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i))
+			return nil, a.bad(from, first(t.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
 		}
 	}
 	a.exec.known.put(p)
@@ -66,6 +76,20 @@ func first(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+func quotaName(open bool) string {
+	if open {
+		return "open quota"
+	}
+	return "quota"
+}
+
+// bad holds a bad transaction against its source. The refusal is passed on.
+func (a *app) bad(from source, refusal error) error {
+	a.refused.bad.Add(1)
+	a.sources.bad(from)
+	return refusal
 }
 
 // enter admits p to its author's queue.
@@ -95,7 +119,7 @@ func (a *app) enter(p *parsed) error {
 				return err
 			}
 		}
-		if a.pending.add(p.Tx, next) {
+		if a.pending.add(p.Tx, next, lineOf(admission.Admission)) {
 			return nil
 		}
 		if a.pending.has(p.ID()) {
@@ -119,7 +143,7 @@ func (a *app) context() state.Context {
 
 // CheckTx is the engine asking whether a transaction may wait in its mempool.
 func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
-	p, err := a.examine(req.Tx)
+	p, err := a.examine(req.Tx, "") // what came from elsewhere was examined before
 	if err == nil {
 		err = a.enter(p)
 	}

@@ -38,6 +38,8 @@ type app struct {
 	store   store.Store
 	exec    *Executor
 	pending *pending
+	sources *standings
+	refused refusals
 	retain  hufu.Height             // blocks to keep; 0 keeps all
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
 	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
@@ -53,7 +55,7 @@ type app struct {
 func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error) {
 	a := &app{
 		network: network, log: log, store: st,
-		exec: NewExecutor(network, st), pending: newPending(),
+		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(),
 		drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
 	}
 	s := st.State()
@@ -126,18 +128,19 @@ func validatorUpdates(from []machine.ValidatorUpdate) []abci.ValidatorUpdate {
 }
 
 // PrepareProposal fills a block with what may be in it, and takes out of the mempool what never may.
-// The engine only hands over what fits.
+// The engine only hands over what fits, and in the order it came: what waits is shared out instead.
 func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	offered := a.pending.choose(req.Txs, int(req.MaxTxBytes))
 	o, left, err := a.exec.Fill(Block{
-		Height: hufu.Height(req.Height), Time: req.Time, Txs: req.Txs, Misbehaviour: Misbehaviour(req.Misbehavior),
+		Height: hufu.Height(req.Height), Time: req.Time, Txs: offered, Misbehaviour: Misbehaviour(req.Misbehavior),
 	})
 	if err != nil {
 		return nil, a.halted(err)
 	}
 	a.last = o
-	a.discard(req.Txs, o, left)
+	a.discard(offered, o, left)
 	return &abci.ResponsePrepareProposal{Txs: o.Block.Txs}, nil
 }
 
@@ -200,7 +203,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		return nil, err
 	}
 	a.last = nil
-	a.pending.remove(o.ids)
+	a.pending.committed(o.ids, o.Block.Height)
 	a.committed.Add(uint64(len(o.ids)))
 	a.tip.move(o.Block.Height, o.Block.Time)
 	for _, m := range o.Block.Misbehaviour {

@@ -61,6 +61,45 @@ func (a *App) FillPending() (undo func()) {
 	return func() { add(-maxPendingBytes) }
 }
 
+// Offer is a transaction from an address, examined and admitted as the RPC does it.
+func (a *App) Offer(raw []byte, from string) error {
+	p, err := a.examine(raw, source(from))
+	if err != nil {
+		return err
+	}
+	return a.enter(p)
+}
+
+// Refusals are the counters of what was refused.
+func (a *App) Refusals() Refused { return (&Node{app: a.app}).Refused() }
+
+// FillLine makes as many of a member's transactions wait as may, until the function it returns is called.
+func (a *App) FillLine(member hufu.ID, open bool) (undo func()) {
+	l := line{member, open}
+	a.pending.mu.Lock()
+	defer a.pending.mu.Unlock()
+	w := a.pending.lines[l]
+	if w == nil {
+		w = &waitingLine{}
+		a.pending.lines[l] = w
+	}
+	w.bytes += maxPendingBytes / 2
+	a.pending.bytes += maxPendingBytes / 2
+	return func() {
+		a.pending.mu.Lock()
+		defer a.pending.mu.Unlock()
+		w.bytes -= maxPendingBytes / 2
+		a.pending.bytes -= maxPendingBytes / 2
+	}
+}
+
+// LineBytes and ActiveBlocks are how blocks are shared out.
+const (
+	LineBytes    = lineBytes
+	ActiveBlocks = activeBlocks
+	MaxBad       = maxBad
+)
+
 // FillVerifier makes as many signatures wait as may, until the function it returns is called.
 func (a *App) FillVerifier() (undo func()) {
 	add := func(n int) {

@@ -10,7 +10,7 @@ import (
 )
 
 // maxKnown bounds one generation of known transactions: more than fit in the mempool.
-const maxKnown = 1 << 15
+const maxKnown = 1 << 16
 
 // parsed is a transaction that was read, and the keys its signatures were found to hold for.
 type parsed struct {

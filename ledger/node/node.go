@@ -35,7 +35,7 @@ type Node struct {
 	app     *app // nil when another application runs
 	engine  *cmtnode.Node
 	rpc     *http.Server
-	admit   func(raw []byte) error // before the engine's mempool is asked
+	admit   func(raw []byte, from source) error // before the engine's mempool is asked
 
 	committed *atomic.Uint64 // the application's count of transactions
 
@@ -89,8 +89,8 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 			return err
 		}
 		application = n.app
-		n.admit = func(raw []byte) error {
-			_, err := n.app.examine(raw)
+		n.admit = func(raw []byte, from source) error {
+			_, err := n.app.examine(raw, from)
 			return err
 		}
 	}
@@ -166,6 +166,11 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	}
 	if height := engine.BlockStore().Height(); height > 0 {
 		if err := closeHeight(engine.Config().Consensus.WalFile(), height, n.logger(cfg)); err != nil {
+			return err
+		}
+	}
+	if sw, ok := engine.Switch().(*p2p.Switch); ok && n.app != nil {
+		if err := examinePeers(sw, n.app); err != nil {
 			return err
 		}
 	}
@@ -309,16 +314,16 @@ func (n *Node) drop(ids []hufu.Digest) {
 // Broadcast offers a transaction for inclusion, as the RPC's broadcast_tx_sync does. A refusal is a
 // *hufu.Refusal.
 func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
-	r, err := n.broadcast(ctx, raw)
+	r, err := n.broadcast(ctx, raw, "")
 	if err != nil || r.Code == codeOK {
 		return err
 	}
 	return &hufu.Refusal{Rule: hufu.Rule(r.Codespace), Detail: r.Log}
 }
 
-func (n *Node) broadcast(ctx context.Context, raw []byte) (*ctypes.ResultBroadcastTx, error) {
+func (n *Node) broadcast(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
 	if n.admit != nil {
-		if err := n.admit(raw); err != nil {
+		if err := n.admit(raw, from); err != nil {
 			return broadcastResult(raw, refusal(err)), nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cometbft/cometbft/libs/log"
@@ -34,12 +35,12 @@ const (
 
 // newRPC returns the node's RPC: the engine's methods, and broadcast_tx_sync by way of the
 // application, so that signatures are verified before the engine's mempool is locked.
-func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte) (*ctypes.ResultBroadcastTx, error), logger log.Logger) *http.Server {
+func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte, source) (*ctypes.ResultBroadcastTx, error), logger log.Logger) *http.Server {
 	all := env.GetRoutes()
 	routes := map[string]*rpcserver.RPCFunc{
 		"broadcast_tx_sync": rpcserver.NewRPCFunc(
 			func(ctx *rpctypes.Context, tx types.Tx) (*ctypes.ResultBroadcastTx, error) {
-				return broadcast(ctx.Context(), tx)
+				return broadcast(ctx.Context(), tx, clientOf(ctx.HTTPReq))
 			}, "tx"),
 	}
 	for _, name := range served() {
@@ -57,6 +58,29 @@ func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte) (*
 	}
 	shutdown.CloseUnused(s)
 	return s
+}
+
+// clientOf is the address that a request came from: the one that a server on this machine forwards it for, which
+// is whom it names last, or else the connection's.
+func clientOf(r *http.Request) source {
+	if r == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		named := r.Header.Values("X-Forwarded-For")
+		if len(named) > 0 {
+			last := named[len(named)-1]
+			last = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
+			if ip := net.ParseIP(last); ip != nil {
+				return source(ip.String())
+			}
+		}
+	}
+	return source(host)
 }
 
 func serve(s *http.Server, l net.Listener, failed func(error)) {

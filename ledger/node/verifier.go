@@ -16,8 +16,9 @@ const (
 	maxBatch = 1024
 	// minBatch is the least that is worth a worker of its own.
 	minBatch = 32
-	// maxQueued bounds the signatures waiting for admission: some 50 ms of one core.
-	maxQueued = 4096
+	// maxQueued bounds the signatures waiting for admission: some 100 ms of one core. One source alone gets
+	// half of it, of several each gets as many as are still free.
+	maxQueued = 8192
 )
 
 // check is one signature to verify by the ledger's rule.
@@ -34,7 +35,8 @@ type verifier struct {
 	mu      sync.Mutex
 	arrived *sync.Cond
 	queue   []*ticket
-	queued  int // signatures in queue
+	queued  int            // signatures in queue
+	of      map[source]int // of those, by source
 	closed  bool
 	workers sync.WaitGroup
 
@@ -44,11 +46,12 @@ type verifier struct {
 // ticket is a request waiting in the queue.
 type ticket struct {
 	checks []*check
+	from   source
 	done   chan struct{}
 }
 
 func newVerifier() *verifier {
-	v := &verifier{}
+	v := &verifier{of: map[source]int{}}
 	v.arrived = sync.NewCond(&v.mu)
 	for range runtime.GOMAXPROCS(0) {
 		v.workers.Add(1)
@@ -66,20 +69,27 @@ func (v *verifier) close() {
 }
 
 // admit verifies checks with whatever else is waiting. It reports false, and verifies nothing, when
-// too much is: admission must not starve consensus.
-func (v *verifier) admit(checks []*check) bool {
-	t := &ticket{checks: checks, done: make(chan struct{})}
+// too much is, altogether or of the source they came from: admission must not starve consensus, and one
+// source not the others.
+func (v *verifier) admit(checks []*check, from source) bool {
+	t := &ticket{checks: checks, from: from, done: make(chan struct{})}
 	v.mu.Lock()
-	if v.closed || v.queued+len(checks) > maxQueued {
+	if !v.fits(len(checks), from) {
 		v.mu.Unlock()
 		return false
 	}
 	v.queue = append(v.queue, t)
 	v.queued += len(checks)
+	v.of[from] += len(checks)
 	v.arrived.Signal()
 	v.mu.Unlock()
 	<-t.done
 	return true
+}
+
+// fits reports whether so many more of a source may wait: no more than would be free beside them.
+func (v *verifier) fits(checks int, from source) bool {
+	return !v.closed && v.queued+v.of[from]+checks <= maxQueued
 }
 
 func (v *verifier) work() {
@@ -120,7 +130,11 @@ func (v *verifier) take() []*ticket {
 	share := min(max(v.queued/runtime.GOMAXPROCS(0), minBatch), maxBatch)
 	n, size := 0, 0
 	for n < len(v.queue) && size < share {
-		size += len(v.queue[n].checks)
+		t := v.queue[n]
+		size += len(t.checks)
+		if v.of[t.from] -= len(t.checks); v.of[t.from] == 0 {
+			delete(v.of, t.from)
+		}
 		n++
 	}
 	batch := v.queue[:n:n]

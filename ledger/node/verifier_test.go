@@ -37,7 +37,7 @@ func TestVerifierAnswersEach(t *testing.T) {
 		}
 		group.Go(func() {
 			c := &check{key: signer.Public(), message: message, sig: sig}
-			if !v.admit([]*check{c}) {
+			if !v.admit([]*check{c}, "") {
 				t.Error("refused as too many")
 			}
 			if c.ok != good {
@@ -47,7 +47,7 @@ func TestVerifierAnswersEach(t *testing.T) {
 	}
 	group.Wait()
 	v.close()
-	if v.admit([]*check{{key: signers[0].Public(), message: message, sig: make([]byte, keys.SignatureLen)}}) {
+	if v.admit([]*check{{key: signers[0].Public(), message: message, sig: make([]byte, keys.SignatureLen)}}, "") {
 		t.Error("admitted after close")
 	}
 	if v.verified.Load() != 600 {

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestStandings(t *testing.T) {
+	now := time.Unix(1000, 0)
+	s := newStandings()
+	s.now = func() time.Time { return now }
+	for i := range maxBad {
+		if s.bad("a") || s.barred("a") {
+			t.Fatalf("barred after %d", i+1)
+		}
+	}
+	if !s.bad("a") || !s.barred("a") || s.barred("b") {
+		t.Fatal("the one too many")
+	}
+	now = now.Add(badForgotten)
+	if s.barred("a") {
+		t.Error("one is forgotten in that time")
+	}
+	if !s.bad("a") {
+		t.Error("and the next counts")
+	}
+	now = now.Add((maxBad + 2) * badForgotten)
+	if s.barred("a") || len(s.of) != 0 {
+		t.Error("in the end all is forgotten")
+	}
+	for range 2 * maxBad {
+		if s.bad("") || s.barred("") {
+			t.Fatal("this process is held back")
+		}
+	}
+	for i := range 2 * maxSources {
+		s.bad(source(strconv.Itoa(i)))
+	}
+	if len(s.of) > maxSources {
+		t.Errorf("%d are remembered", len(s.of))
+	}
+}
+
+// One source gets half of the queue at most; another finds room beside it, and as much as is free.
+func TestShareOfChecks(t *testing.T) {
+	v := &verifier{of: map[source]int{}} // without workers the queue stays as it is
+	v.arrived = sync.NewCond(&v.mu)
+	fill := func(from source, n int) (admitted int) {
+		for range n {
+			v.mu.Lock()
+			fits := v.fits(1, from)
+			if fits {
+				v.queued++
+				v.of[from]++
+				admitted++
+			}
+			v.mu.Unlock()
+		}
+		return admitted
+	}
+	if n := fill("flood", maxQueued); n != maxQueued/2 {
+		t.Errorf("one alone gets %d", n)
+	}
+	if n := fill("other", maxQueued); n != maxQueued/4 {
+		t.Errorf("another beside it gets %d", n)
+	}
+	if n := fill("third", 1); n != 1 || v.admit([]*check{{}}, "flood") {
+		t.Error("there is no room for the next, or room for more of the flood")
+	}
+}
+
+func TestClientOf(t *testing.T) {
+	for _, c := range []struct {
+		remote    string
+		forwarded []string
+		want      source
+	}{
+		{"127.0.0.1:5000", nil, "127.0.0.1"},
+		{"[::1]:5000", nil, "::1"},
+		{"127.0.0.1:5000", []string{"192.0.2.7"}, "192.0.2.7"},
+		{"127.0.0.1:5000", []string{"192.0.2.7, 192.0.2.8"}, "192.0.2.8"}, // who the server saw; before it is what the client says
+		{"127.0.0.1:5000", []string{"192.0.2.7", "2001:db8::1"}, "2001:db8::1"},
+		{"127.0.0.1:5000", []string{"nonsense"}, "127.0.0.1"},
+		{"192.0.2.9:5000", []string{"192.0.2.7"}, "192.0.2.9"},
+	} {
+		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": c.forwarded}}
+		if got := clientOf(r); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
