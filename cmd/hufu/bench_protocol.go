@@ -47,7 +47,7 @@ once with a page each.`, bench.ProtocolGoal),
 			case cfg.Open > benchOpenMax:
 				return usagef("--open must be at most %d", benchOpenMax)
 			}
-			return a.runBench(func(r *benchReport) error { return a.benchProtocol(c.Context(), r, dir, cfg) })
+			return a.runBench(a.benchProtocol(c.Context(), dir, cfg))
 		},
 	}
 	f := c.Flags()
@@ -59,15 +59,12 @@ once with a page each.`, bench.ProtocolGoal),
 	return c
 }
 
-func (a *app) benchProtocol(ctx context.Context, r *benchReport, dir string, cfg bench.ProtocolConfig) error {
-	return inTemporary(dir, func(dir string) error {
-		add, done := a.progress("protocol", cfg.Steps())
-		defer done()
-		cfg.Dir, cfg.Progress = dir, add
-		f, err := bench.MeasureProtocol(ctx, cfg)
-		r.Protocol = &f
-		return err
-	})
+func (a *app) benchProtocol(ctx context.Context, dir string, cfg bench.ProtocolConfig) func(*benchReport) error {
+	return inDirectory(a, "protocol", dir, cfg.Steps(), func(r *benchReport) **bench.ProtocolFigures { return &r.Protocol },
+		func(dir string, step func(int)) (bench.ProtocolFigures, error) {
+			cfg.Dir, cfg.Progress = dir, step
+			return bench.MeasureProtocol(ctx, cfg)
+		})
 }
 
 func printProtocol(w io.Writer, f *bench.ProtocolFigures) {

@@ -46,8 +46,8 @@ func TestBenchIssue(t *testing.T) {
 }
 
 func TestBenchLedger(t *testing.T) {
-	r, text := runBenchCommand(t, "ledger", "--transactions", "100", "--rounds", "1", "--submitters", "8", "--singles", "2", "--dir", t.TempDir())
-	if r.Ledger == nil || r.Ledger.TxPerS <= 0 || r.Ledger.CPU.Total <= 0 || !strings.Contains(text, "tx/s committed") {
+	r, text := runBenchCommand(t, "ledger", "--transactions", "100", "--rounds", "1", "--submitters", "8", "--singles", "2", "--overload", "100ms", "--dir", t.TempDir())
+	if r.Ledger == nil || r.Ledger.Validators != 1 || r.Ledger.Overload.Accepted == 0 || r.Ledger.TxPerS <= 0 || r.Ledger.CPU.Total <= 0 || !strings.Contains(text, "tx/s committed") {
 		t.Errorf("%+v\n%s", r, text)
 	}
 }
@@ -70,7 +70,7 @@ func TestBenchProtocol(t *testing.T) {
 func TestBenchUsage(t *testing.T) {
 	for _, args := range []string{
 		"nothing", "verify extra", "verify --suite RSA", "verify --presentations 1", "issue --copies 0", "issue --batch -1",
-		"ledger --rounds 0", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --records 2000,1000 --batch 100 --commits 1", "store --records 1000,1050 --batch 100 --commits 1",
+		"ledger --rounds 0", "ledger --validators 0", "ledger --validators 17", "ledger --overload 1h", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --records 2000,1000 --batch 100 --commits 1", "store --records 1000,1050 --batch 100 --commits 1",
 		"store --records many", "store --value-bytes 1",
 		"protocol --exchanges 1", "protocol --clients 0", "protocol --clients 5000", "protocol --open 30000", "protocol --sessions -1",
 	} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -19,17 +18,20 @@ import (
 
 // LedgerConfig says what to measure. Zero fields have the defaults given.
 type LedgerConfig struct {
-	Dir          string // for homes, each removed afterwards; required
-	Transactions int    // in a round; 10,000
-	Rounds       int    // of each kind of node; 3
-	Submitters   int    // goroutines that offer transactions; 1,024
-	Latency      int    // transactions sent one by one; 200
+	Dir          string        // for homes, each removed afterwards; required
+	Validators   int           // of the network; 1
+	Transactions int           // in a round; 10,000
+	Rounds       int           // of each kind of node; 3
+	Submitters   int           // goroutines that offer transactions; 1,024
+	Latency      int           // transactions sent one by one; 200
+	Overload     time.Duration // how long twice the carried load is offered; 0: not at all
 	Progress     Progress
 }
 
-// LedgerFigures compare a network of one validator with the same node and an application that does
-// nothing. A transaction creates an identifier: one Ed25519 signature.
+// LedgerFigures compare a network with the same one of nodes with an application that does nothing. A
+// transaction creates an identifier: one Ed25519 signature. It counts as committed when all validators have it.
 type LedgerFigures struct {
+	Validators   int     `json:"validators"`
 	Transactions int     `json:"transactions"` // in a round
 	Rounds       int     `json:"rounds"`
 	Cores        int     `json:"cores"`
@@ -43,25 +45,34 @@ type LedgerFigures struct {
 
 	ComposedTxPerS   float64 `json:"composed_tx_per_s"`  // cores ÷ the processor time of engine, verification and store, each alone
 	ComposedRatio    float64 `json:"composed_ratio"`     // TxPerS ÷ that
-	ComposedCPURatio float64 `json:"composed_cpu_ratio"` // engine, verification and store alone ÷ all of the real node's processor time
-	CommitP50Millis  float64 `json:"commit_p50_ms"`      // from offering to committed, one transaction at a time
+	ComposedCPURatio float64 `json:"composed_cpu_ratio"` // engine, verification and store alone ÷ all of the real nodes' processor time
+	CommitP50Millis  float64 `json:"commit_p50_ms"`      // from offering to committed where it was offered, one transaction at a time
 	CommitP99Millis  float64 `json:"commit_p99_ms"`      //
 	ProvenP50Millis  float64 `json:"proven_p50_ms"`      // the same through the verifying client: from offering to a receipt that is proven
 	ProvenP99Millis  float64 `json:"proven_p99_ms"`      //
+
+	Overload *OverloadFigures `json:"overload,omitempty"`
 }
 
-// LedgerBar is the least that Ratio may be.
-const LedgerBar = 0.15
+// Bars: the least that Ratio may be with one validator and that ComposedRatio is to be, the most that a
+// commit may take on idle validators, in milliseconds, and the least rate with four validators on two cores.
+const (
+	LedgerBar         = 0.15
+	ComposedGoal      = 0.9
+	IdleP50Bar        = 60
+	IdleP99Bar        = 250
+	FourValidatorsBar = 4000
+)
 
-// LedgerCPU splits processor time in microseconds per transaction. Engine, Verification and Store
-// were measured each alone, Rules too; Rest is what the real node takes beyond them: admission,
-// queues, reading each transaction, and what working at once costs.
+// LedgerCPU splits processor time in microseconds per transaction, of all validators together. Engine,
+// Verification and Store were measured each alone, Rules too; Rest is what the real nodes take beyond them:
+// admission, queues, reading each transaction, and what working at once costs.
 type LedgerCPU struct {
-	Total        float64 `json:"total"`        // of the real node
-	Engine       float64 `json:"engine"`       // of the bare node
-	Verification float64 `json:"verification"` // one signature in a batch
-	Store        float64 `json:"store"`        // staging and committing the records, with an fsync for each block
-	Rules        float64 `json:"rules"`        // parsing, admission and execution
+	Total        float64 `json:"total"`        // of the real nodes
+	Engine       float64 `json:"engine"`       // of the bare nodes
+	Verification float64 `json:"verification"` // one signature in a batch, at each validator
+	Store        float64 `json:"store"`        // staging and committing the records, with an fsync for each block, at each validator
+	Rules        float64 `json:"rules"`        // parsing, admission and execution, at each validator
 	Rest         float64 `json:"rest"`
 }
 
@@ -69,7 +80,7 @@ func (c *LedgerConfig) defaults() {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&c.Transactions, 10_000}, {&c.Rounds, 3}, {&c.Submitters, 1024}, {&c.Latency, 200}} {
+	}{{&c.Validators, 1}, {&c.Transactions, 10_000}, {&c.Rounds, 3}, {&c.Submitters, 1024}, {&c.Latency, 200}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
@@ -82,11 +93,12 @@ func (c LedgerConfig) Steps() int {
 	return 2*c.Rounds*c.Transactions + c.Latency
 }
 
-// MeasureLedger runs both kinds of node in turns, then the parts alone, then single transactions.
+// MeasureLedger runs both kinds of nodes in turns, then the parts alone, then too much load, then single
+// transactions.
 func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	c.defaults()
-	f := LedgerFigures{Transactions: c.Transactions, Rounds: c.Rounds, Cores: runtime.GOMAXPROCS(0)}
-	network, err := sample.New("bench", 1)
+	f := LedgerFigures{Validators: c.Validators, Transactions: c.Transactions, Rounds: c.Rounds, Cores: runtime.GOMAXPROCS(0)}
+	network, err := sample.New("bench", c.Validators)
 	if err != nil {
 		return f, err
 	}
@@ -101,20 +113,28 @@ func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	if err := l.parts(ctx, &f); err != nil {
 		return f, err
 	}
+	for _, each := range []*float64{&f.CPU.Verification, &f.CPU.Store, &f.CPU.Rules} {
+		*each *= float64(c.Validators)
+	}
 	cores := float64(f.Cores)
 	alone := f.CPU.Engine + f.CPU.Verification + f.CPU.Store
 	f.CPU.Rest = f.CPU.Total - alone - f.CPU.Rules
 	f.ComposedTxPerS = cores * 1e6 / alone
 	f.ComposedRatio = f.TxPerS / f.ComposedTxPerS
 	f.ComposedCPURatio = alone / f.CPU.Total
+	if c.Overload > 0 {
+		if f.Overload, err = l.overload(ctx, f.TxPerS); err != nil {
+			return f, err
+		}
+	}
 	return f, l.latency(ctx, &f)
 }
 
 type ledgerBench struct {
 	LedgerConfig
-	network *sample.Network
-	txs     [][]byte
-	homes   int
+	network  *sample.Network
+	txs      [][]byte
+	networks int
 }
 
 // make signs n transactions, on every processor.
@@ -132,35 +152,30 @@ func (l *ledgerBench) make(from, n int) ([][]byte, error) {
 	return txs, errors.Join(errs...)
 }
 
-// with runs work on a new node, which is gone afterwards.
-func (l *ledgerBench) with(ctx context.Context, start func(context.Context, node.Config, node.Keys) (*node.Node, error), work func(*node.Node) error) error {
-	l.homes++
-	dir := filepath.Join(l.Dir, fmt.Sprintf("node-%d", l.homes))
-	if err := node.InitHome(dir, l.network.Genesis); err != nil {
-		return err
-	}
-	n, err := start(ctx, node.Config{Home: dir}, l.network.Members[0].Keys)
+// with runs work on a new network, which is gone afterwards.
+func (l *ledgerBench) with(ctx context.Context, start starter, work func(*validators) error) error {
+	l.networks++
+	v, err := startValidators(ctx, start, l.network, filepath.Join(l.Dir, fmt.Sprintf("network-%d", l.networks)))
 	if err != nil {
 		return err
 	}
-	err = work(n)
-	return errors.Join(err, n.Stop(), n.Err(), os.RemoveAll(dir))
+	return errors.Join(work(v), v.stop())
 }
 
-// throughput lets both kinds of node commit all transactions, in turns.
+// throughput lets both kinds of nodes commit all transactions, in turns.
 func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	var ours, bare, ratios []float64
 	var total, engine spent
 	var blocks hufu.Height
 	for range l.Rounds {
 		var took [2]spent
-		for i, start := range []func(context.Context, node.Config, node.Keys) (*node.Node, error){node.StartBare, node.Start} {
-			if err := l.with(ctx, start, func(n *node.Node) error {
-				before := n.Height()
+		for i, start := range []starter{node.StartBare, node.Start} {
+			if err := l.with(ctx, start, func(v *validators) error {
+				before := v.nodes[0].Height()
 				var err error
-				took[i], err = measure(func() error { return l.load(ctx, n) })
+				took[i], err = measure(func() error { return l.load(ctx, v) })
 				if i == 1 {
-					blocks += n.Height() - before
+					blocks += v.nodes[0].Height() - before
 				}
 				return err
 			}); err != nil {
@@ -180,50 +195,36 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	return nil
 }
 
-// window bounds the transactions that wait for a block, below where the node refuses more.
+// window bounds the transactions that wait for a block, below where a node refuses more.
 const window = 16_384
 
-// load offers all transactions and waits until they are committed.
-func (l *ledgerBench) load(ctx context.Context, n *node.Node) error {
+// load offers all transactions, to the validators in turns, and waits until all have committed them.
+func (l *ledgerBench) load(ctx context.Context, v *validators) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	next := make(chan []byte)
+	next := make(chan int)
 	var group sync.WaitGroup
 	for range min(l.Submitters, len(l.txs)) {
 		group.Go(func() {
-			for raw := range next {
-				if err := offer(ctx, n, raw); err != nil {
+			for i := range next {
+				if err := offer(ctx, v.of(i), l.txs[i]); err != nil {
 					stop(err)
 				}
 			}
 		})
 	}
-	for i, raw := range l.txs {
-		if err := l.until(ctx, n, max(0, i+1-window)); err != nil {
+	for i := range l.txs {
+		if err := v.committed(ctx, max(0, i+1-window)); err != nil {
 			break
 		}
-		next <- raw
+		next <- i
 		if (i+1)%100 == 0 || i+1 == len(l.txs) {
 			l.Progress.done((i % 100) + 1)
 		}
 	}
 	close(next)
 	group.Wait()
-	return l.until(ctx, n, len(l.txs))
-}
-
-// until waits for the node to have committed this many transactions.
-func (l *ledgerBench) until(ctx context.Context, n *node.Node, committed int) error {
-	for n.Transactions() < uint64(committed) {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-n.Done():
-			return errors.Join(errors.New("bench: the node stopped"), n.Err())
-		case <-time.After(100 * time.Microsecond):
-		}
-	}
-	return context.Cause(ctx)
+	return v.committed(ctx, len(l.txs))
 }
 
 // offer offers a transaction until the node has room for it.
@@ -241,34 +242,43 @@ func offer(ctx context.Context, n *node.Node, raw []byte) error {
 	}
 }
 
-// latency sends transactions one by one, half watched at the node and half through the verifying client.
+// latency sends transactions one by one to the validators in turns, half watched at the node and half through
+// the verifying client.
 func (l *ledgerBench) latency(ctx context.Context, f *LedgerFigures) error {
 	txs, err := l.make(len(l.txs), l.Latency)
 	if err != nil {
 		return err
 	}
 	var commit, proven []float64
-	err = l.with(ctx, node.Start, func(n *node.Node) error {
-		c, done, err := l.client(n)
-		if err != nil {
-			return err
+	err = l.with(ctx, node.Start, func(v *validators) error {
+		clients := make([]*client.Client, len(v.nodes))
+		for i, n := range v.nodes {
+			c, done, err := l.client(n)
+			if err != nil {
+				return err
+			}
+			defer done()
+			clients[i] = c
 		}
-		defer done()
 		for i, raw := range txs {
+			at := i / 2 % len(v.nodes)
 			start := time.Now()
 			if i%2 == 0 {
-				if err := offer(ctx, n, raw); err != nil {
+				if err := offer(ctx, v.nodes[at], raw); err != nil {
 					return err
 				}
-				if err := l.until(ctx, n, i+1); err != nil {
+				if err := (&validators{nodes: v.nodes[at : at+1]}).committed(ctx, i+1); err != nil {
 					return err
 				}
 				commit = append(commit, millis(time.Since(start)))
 			} else {
-				if _, err := c.Submit(ctx, raw); err != nil {
+				if _, err := clients[at].Submit(ctx, raw); err != nil {
 					return err
 				}
 				proven = append(proven, millis(time.Since(start)))
+			}
+			if err := v.committed(ctx, i+1); err != nil {
+				return err
 			}
 			l.Progress.done(1)
 			select {
@@ -284,7 +294,7 @@ func (l *ledgerBench) latency(ctx context.Context, f *LedgerFigures) error {
 	return err
 }
 
-// lightPause between transactions makes the load a light one: the node is idle when each comes.
+// lightPause between transactions makes the load a light one: the nodes are idle when each comes.
 const lightPause = 20 * time.Millisecond
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }

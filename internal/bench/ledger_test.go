@@ -1,8 +1,8 @@
 package bench
 
 import (
-	"context"
 	"testing"
+	"time"
 
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/node/sample"
@@ -31,6 +31,18 @@ func TestMeasureLedger(t *testing.T) {
 	t.Logf("%+v", f)
 }
 
+func TestOverload(t *testing.T) {
+	c := LedgerConfig{Dir: t.TempDir(), Validators: 4, Transactions: 100, Rounds: 1, Submitters: 16, Latency: 8, Overload: 200 * time.Millisecond}
+	f, err := MeasureLedger(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.Overload
+	if o == nil || o.Accepted == 0 || o.Accepted+o.Refused != o.Offered || o.CommitP50Millis <= 0 || o.CommitP99Millis < o.CommitP50Millis {
+		t.Errorf("%+v", o)
+	}
+}
+
 // BenchmarkLedger is for profiles: one round at the size that the command has.
 func BenchmarkLedger(b *testing.B) {
 	for b.Loop() {
@@ -56,12 +68,12 @@ func BenchmarkNode(b *testing.B) {
 	if l.txs, err = l.make(0, l.Transactions); err != nil {
 		b.Fatal(err)
 	}
-	for name, start := range map[string]func(context.Context, node.Config, node.Keys) (*node.Node, error){"real": node.Start, "bare": node.StartBare} {
+	for name, start := range map[string]starter{"real": node.Start, "bare": node.StartBare} {
 		b.Run(name, func(b *testing.B) {
 			var took spent
 			for b.Loop() {
-				if err := l.with(b.Context(), start, func(n *node.Node) error {
-					once, err := measure(func() error { return l.load(b.Context(), n) })
+				if err := l.with(b.Context(), start, func(v *validators) error {
+					once, err := measure(func() error { return l.load(b.Context(), v) })
 					took.add(once)
 					return err
 				}); err != nil {

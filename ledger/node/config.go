@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -24,7 +26,8 @@ type Config struct {
 	// loopback address; what is to be reached from elsewhere goes through a server with TLS. Empty
 	// is 127.0.0.1:0.
 	ListenRPC string
-	// ListenP2P is the address for peers. Empty is 127.0.0.1:0, for a network of one.
+	// ListenP2P is the address for peers, port 0 for a free one. Empty is for a network of one: others
+	// that find it all the same are no use to it.
 	ListenP2P string
 	// Peers are the other nodes, each "<node id>@host:port".
 	Peers []string
@@ -64,9 +67,6 @@ func (c *Config) complete() error {
 	if c.ListenRPC == "" {
 		c.ListenRPC = "127.0.0.1:0"
 	}
-	if c.ListenP2P == "" {
-		c.ListenP2P = loneP2P
-	}
 	if c.BlockInterval == 0 {
 		c.BlockInterval = 5 * time.Second
 	}
@@ -81,7 +81,24 @@ func (c *Config) complete() error {
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return errors.New("node: the RPC address must be host:port on a loopback address")
 	}
-	return nil
+	return c.choosePort()
+}
+
+// choosePort makes port 0 of ListenP2P a free one: the engine would not tell peers which one it got.
+func (c *Config) choosePort() error {
+	host, port, err := net.SplitHostPort(c.ListenP2P)
+	if c.ListenP2P == "" || err == nil && port != "0" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("node: the address for peers: %w", err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port)) //nolint:noctx // at once
+	if err != nil {
+		return fmt.Errorf("node: the address for peers: %w", err)
+	}
+	c.ListenP2P = l.Addr().String()
+	return l.Close()
 }
 
 // A validator that waits for nobody else loses a round only when it was killed after it had signed a
@@ -104,7 +121,7 @@ const (
 const maxInbound = 600
 
 // alone reports whether the node is in no touch with others.
-func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == loneP2P }
+func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == "" }
 
 // engine is the engine's configuration. What is not named here is the engine's default.
 func (c *Config) engine(root string) *config.Config {
@@ -137,7 +154,7 @@ func (c *Config) engine(root string) *config.Config {
 		e.Consensus.TimeoutPropose, e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrecommit = lonePropose, loneVote, loneVote
 	}
 
-	e.P2P.ListenAddress = "tcp://" + c.ListenP2P
+	e.P2P.ListenAddress = "tcp://" + cmp.Or(c.ListenP2P, loneP2P)
 	for i, peer := range c.Peers {
 		if i > 0 {
 			e.P2P.PersistentPeers += ","

@@ -216,6 +216,15 @@ func (n *Node) AddressP2P() string {
 // Height is the height of the committed state.
 func (n *Node) Height() hufu.Height { return hufu.Height(n.engine.BlockStore().Height()) }
 
+// Block is a block that the node has.
+func (n *Node) Block(height hufu.Height) (Block, error) {
+	b := n.engine.BlockStore().LoadBlock(int64(height))
+	if b == nil {
+		return Block{}, fmt.Errorf("node: block %d is not here", height)
+	}
+	return Block{Height: height, Time: b.Time, Txs: b.Txs.ToSliceOfBytes()}, nil
+}
+
 // Done is closed when the node cannot go on, and by Stop. Err says why.
 func (n *Node) Done() <-chan struct{} { return n.ended }
 
