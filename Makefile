@@ -9,7 +9,7 @@ build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VE
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
 RACE = ./database/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/... ./ledger/store/... ./ledger/node/... ./ledger/client/... ./audit/... ./internal/home
 
-.PHONY: all build pkcs11 demo test unit race hsm wasm interop lint format vet fmt fuzz bench setup clean
+.PHONY: all build pkcs11 demo test unit race hsm wasm interop chaos lint format vet fmt fuzz bench setup clean
 
 all: build
 
@@ -49,12 +49,17 @@ interop: build
 	  ../tools/with-postgres.sh node run.mjs --on-postgres edges.test.mjs status.test.mjs; \
 	else echo "SKIPPED: the interop tests need Node 20 or newer and npm (Debian: apt-get install nodejs npm)"; fi
 
+# Faults of processes, network, clocks and disks, and cheating validators, all rounds of all of them; "make unit" has
+# a short form. It needs Linux, root and /dev/net/tun.
+chaos:
+	CGO_ENABLED=0 HUFU_CHAOS=full $(GO) test ./internal/chaos -count=1 -timeout 2h -v
+
 # The pure core also has to compile for browsers.
 wasm:
 	GOOS=js GOARCH=wasm CGO_ENABLED=0 $(GO) build . ./encoding ./keys ./credential/... ./contract/... ./ledger/tx ./ledger/proof ./ledger/state/...
 
-# OpenSSL 3 is the oracle for SM2 and SM3, PostgreSQL the other database, SoftHSM2 a PKCS#11 token. Without them those tests skip
-# and say so.
+# OpenSSL 3 is the oracle for SM2 and SM3, PostgreSQL the other database, SoftHSM2 a PKCS#11 token; faults need root and TUN.
+# Without them those tests skip and say so.
 setup:
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null 2>&1; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
@@ -68,6 +73,7 @@ setup:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -qq && apt-get install -y -qq openssl; \
 	  else echo "NOTE: no OpenSSL 3 here (Debian: apt-get install openssl): the SM2 and SM3 cross-checks will skip"; fi; fi
+	@if [ "$$(id -u)" != 0 ] || ! [ -c /dev/net/tun ]; then echo "NOTE: not root, or no /dev/net/tun: the tests of faults in network namespaces will skip"; fi
 
 format:
 	$(GO) build -C tools -o ../bin/ mvdan.cc/gofumpt

@@ -57,6 +57,7 @@ func hintFor(err error) string {
 		{node.ErrDiskFull, "make room, then start again; nothing acknowledged is lost"},
 		{node.ErrReadOnly, "give this user the right to write there"},
 		{node.ErrUpgrade, "install the release that has it, and start again: nothing is lost"},
+		{node.ErrClock, "set the clock, by NTP best, and start again: nothing is lost"},
 		{node.ErrWrongNetwork, "leave --network out, or name another --home"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
 		{database.ErrUnreachable, "is it running, and does --db or HUFU_DB name it?"},

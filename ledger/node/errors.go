@@ -18,6 +18,8 @@ var (
 	ErrReadOnly = errors.New("node: the home cannot be written")
 	// ErrUpgrade: the members agreed on other rules from this height on, and this program does not have them.
 	ErrUpgrade = errors.New("node: the members agreed on an upgrade that this program does not have")
+	// ErrClock: a block that the others agreed on is of a time that this machine's clock has not come near.
+	ErrClock = errors.New("node: this machine's clock is behind the network's")
 	// ErrConsensus: the node stopped taking part because going on would not be safe.
 	ErrConsensus = errors.New("node: consensus failed")
 )

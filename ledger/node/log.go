@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 
 	"github.com/cometbft/cometbft/libs/log"
 )
@@ -26,13 +27,25 @@ func (l engineLog) Error(msg string, keyvals ...any) {
 	level := slog.LevelError
 	switch {
 	case strings.HasPrefix(msg, "CONSENSUS FAILURE") && !l.over():
-		l.failed(fmt.Errorf("%w: %v", ErrConsensus, valueOf("err", keyvals)))
+		l.failed(consensusError(valueOf("err", keyvals)))
 	case l.over():
 		level = slog.LevelDebug
 	case strings.HasPrefix(msg, "Stopped accept routine"):
 		level = slog.LevelDebug // part of every stop
 	}
 	l.write(level, msg, keyvals)
+}
+
+// consensusError names what the engine says of a failure of consensus, of which it gives the text alone.
+func consensusError(cause any) error {
+	text, is := fmt.Sprint(cause), ErrConsensus
+	switch {
+	case strings.Contains(text, "is too far in the future (wall clock"):
+		is = ErrClock
+	case strings.Contains(text, syscall.ENOSPC.Error()), strings.Contains(text, syscall.EDQUOT.Error()):
+		is = ErrDiskFull
+	}
+	return fmt.Errorf("%w: %s", is, text)
 }
 
 func (l engineLog) With(keyvals ...any) log.Logger {

@@ -1,0 +1,92 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// binaries are built once for all tests, in a directory that TestMain removes.
+var binaries = struct {
+	dir   string
+	mu    sync.Mutex
+	built map[string]error
+}{built: map[string]error{}}
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries.dir, err = os.MkdirTemp("", "hufu-chaos-bin-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(binaries.dir)
+	os.Exit(status)
+}
+
+// hufuBinary is the product as it is.
+func hufuBinary(t testing.TB) string { return build(t, "hufu", "../../cmd/hufu") }
+
+// clockEnv says by how much the clock of a process is off, for the binary of shiftedBinary.
+const clockEnv = "HUFU_CHAOS_CLOCK"
+
+// shiftedBinary is the product with a file beside its main that sets the clock of the whole process by what
+// clockEnv says. The product itself has nothing for this to hook into.
+func shiftedBinary(t testing.TB) string {
+	return build(t, "hufu-shifted", "../../cmd/hufu",
+		"-overlay", overlay(t, map[string]string{
+			"../../cmd/hufu/zz_clock.go":      "testdata/clock/clock.go",
+			"../../cmd/hufu/zz_clock_amd64.s": "testdata/clock/clock_amd64.s",
+		}), "-ldflags=-checklinkname=0")
+}
+
+// overlay writes the file that "go build -overlay" reads: what stands in for what.
+func overlay(t testing.TB, replace map[string]string) string {
+	t.Helper()
+	all := map[string]string{}
+	for to, from := range replace {
+		a, err := filepath.Abs(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := filepath.Abs(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[a] = b
+	}
+	raw, err := json.Marshal(map[string]any{"Replace": all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build builds a command once and returns where it is.
+func build(t testing.TB, name, pkg string, flags ...string) string {
+	t.Helper()
+	binaries.mu.Lock()
+	defer binaries.mu.Unlock()
+	path := filepath.Join(binaries.dir, name)
+	err, done := binaries.built[name]
+	if !done {
+		c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
+		c.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, failed := c.CombinedOutput(); failed != nil {
+			err = fmt.Errorf("%w\n%s", failed, out)
+		}
+		binaries.built[name] = err
+	}
+	if err != nil {
+		t.Fatalf("building %s: %v", pkg, err)
+	}
+	return path
+}

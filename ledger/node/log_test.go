@@ -1,0 +1,19 @@
+package node
+
+import (
+	"errors"
+	"testing"
+)
+
+// What the engine says when it gives up is told apart by what an operator has to do.
+func TestConsensusError(t *testing.T) {
+	for text, want := range map[string]error{
+		"+2/3 committed an invalid block: block time 2026-11-29 09:12:02 +0000 UTC is too far in the future (wall clock 2026-11-29 09:02:03 +0000 UTC + tolerance 1m0s)": ErrClock,
+		"failed to write {17} msg to consensus WAL due to write wal: no space left on device; check your file system and restart the node":                               ErrDiskFull,
+		"+2/3 committed an invalid block: wrong Block.Header.AppHash":                                                                                                    ErrConsensus,
+	} {
+		if err := consensusError(text); !errors.Is(err, want) {
+			t.Errorf("%v is not %v", err, want)
+		}
+	}
+}
