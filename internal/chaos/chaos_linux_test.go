@@ -179,7 +179,7 @@ func (r *run) replay(height hufu.Height) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	n := r.nodes[r.random.IntN(len(r.nodes))]
-	out, err := audit.Replay(ctx, r.genesis, n.rpc, audit.Options{Until: height - 1})
+	out, err := audit.Replay(ctx, r.genesis, audit.FromNode(n.rpc), audit.Options{Until: height - 1})
 	if err != nil {
 		return err
 	}
