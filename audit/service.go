@@ -100,7 +100,6 @@ func Replay(ctx context.Context, genesis []byte, s Source, o Options) (*Replayed
 	if err != nil {
 		return nil, err
 	}
-	defer r.exec.Close()
 	last, err := r.last(ctx, s)
 	if err == nil {
 		err = r.run(ctx, s, last)
@@ -162,7 +161,6 @@ func begin(genesis []byte, o *Options) (*replay, error) {
 		r.appoint(vals)
 	}
 	if err != nil {
-		r.exec.Close()
 		return nil, err
 	}
 	return r, nil

@@ -74,7 +74,6 @@ func (l *ledgerBench) execution(ctx context.Context, blockTxs int) (storing, all
 	timed := &timedStore{Store: disk}
 	e := node.NewExecutor(l.network.Name, timed)
 	defer func() {
-		e.Close()
 		err = errors.Join(err, disk.Close(), os.RemoveAll(dir))
 	}()
 	var genesis struct {

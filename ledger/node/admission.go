@@ -14,20 +14,22 @@ import (
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
-// Admission to the mempool has two halves. examine does the work that may wait for others: it reads
-// the transaction and verifies its signatures in a batch with whatever else came in. The RPC runs it
-// before it hands the transaction to the engine, whose lock stops commits as long as a check runs.
+// Admission to the mempool has two halves. Examining does the work that may wait for others: it reads
+// the transaction and verifies its signatures in a batch with whatever else came in. What the RPC brings is
+// examined before it is handed to the engine, whose lock stops commits as long as a check runs.
 // enter is quick: it gives the transaction its place in its author's queue.
 
-// examine reads a transaction and verifies its signatures, if by the present state and what waits it
-// may be in the next block, and where it came from and whose quota it uses have not had their share.
-func (a *app) examine(raw []byte, from source) (*parsed, error) {
+// judge reads a transaction, if by the present state and what waits it may be in the next block, and where it
+// came from and whose quota it uses have not had their share. Its signatures are left to verify, unless the
+// result says that they hold.
+func (a *app) judge(raw []byte, from source) (*parsed, error) {
 	if len(raw) > tx.MaxSize {
-		return nil, hufu.Refuse(tx.RuleTooLarge, "%d bytes, where %d are the most", len(raw), tx.MaxSize)
+		return nil, tooLarge(raw)
 	}
 	id := hufu.Digest(sha256.Sum256(raw))
-	if a.pending.has(id) {
-		return nil, hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+	waits, full := a.pending.look(id)
+	if waits {
+		return nil, errWaits
 	}
 	if p := a.exec.known.get(id); p != nil && p.holds != nil {
 		return p, nil
@@ -36,7 +38,7 @@ func (a *app) examine(raw []byte, from source) (*parsed, error) {
 	case a.sources.barred(from):
 		a.refused.barred.Add(1)
 		return nil, hufu.Refuse(proof.RuleBusy, "too many bad transactions came from this address; it has to wait")
-	case a.pending.full():
+	case full:
 		a.refused.busy.Add(1)
 		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block")
 	}
@@ -47,23 +49,33 @@ func (a *app) examine(raw []byte, from source) (*parsed, error) {
 	next, _ := a.pending.next(t.Payload.Author)
 	admission, err := a.admit(t, next)
 	if err != nil {
-		return nil, first(t.CheckKeys(), err)
+		if bad := t.CheckKeys(); bad != nil {
+			return nil, a.bad(from, bad)
+		}
+		return nil, err
 	}
 	if !a.pending.room(lineOf(admission.Admission)) {
 		a.refused.share.Add(1)
 		return nil, hufu.Refuse(proof.RuleBusy, "the transactions on this member's %s that wait for a block are its share of what may wait", quotaName(admission.Open))
 	}
-	p := &parsed{Tx: t, holds: admission.Keys, admitted: admission}
-	checks := p.checks(admission.Keys)
-	if !a.exec.verify.admit(checks, from) {
-		a.refused.checks.Add(1)
-		return nil, hufu.Refuse(proof.RuleBusy, "too many signatures wait to be checked, or this address has its share of them")
-	}
+	return &parsed{Tx: t, admitted: admission}, nil
+}
+
+// errWaits refuses what is in the mempool.
+var errWaits = hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+
+func tooLarge(raw []byte) error {
+	return hufu.Refuse(tx.RuleTooLarge, "%d bytes, where %d are the most", len(raw), tx.MaxSize)
+}
+
+// verified remembers that the signatures of p, which was judged, hold, or says which does not.
+func (a *app) verified(p *parsed, checks []*check, from source) (*parsed, error) {
 	for i, c := range checks {
 		if !c.ok {
-			return nil, a.bad(from, first(t.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
+			return nil, a.bad(from, first(p.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
 		}
 	}
+	p.holds = p.admitted.Keys
 	a.exec.known.put(p)
 	return p, nil
 }
@@ -94,11 +106,14 @@ func (a *app) bad(from source, refusal error) error {
 
 // enter admits p to its author's queue.
 func (a *app) enter(p *parsed) error {
+	if a.enterNew(p) {
+		return nil
+	}
 	for {
 		next, waiting := a.pending.next(p.Payload.Author)
 		if waiting && p.Payload.Kind == tx.KindDIDCreate {
 			if a.pending.has(p.ID()) {
-				return hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+				return errWaits
 			}
 			return hufu.Refuse(machine.RuleSequence, "the identifier's creation waits for a block already")
 		}
@@ -123,9 +138,19 @@ func (a *app) enter(p *parsed) error {
 			return nil
 		}
 		if a.pending.has(p.ID()) {
-			return hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
+			return errWaits
 		}
 	}
+}
+
+// enterNew is enter for the creation of an identifier, of which nothing waits, on the state on which it was
+// examined. With false, nothing is said.
+func (a *app) enterNew(p *parsed) bool {
+	if p.Payload.Kind != tx.KindDIDCreate || p.admitted == nil || p.admitted.next != 0 {
+		return false
+	}
+	height, _, _ := a.tip.get()
+	return p.admitted.height == height && p.verifiedBy(p.admitted.Keys) && a.pending.add(p.Tx, 0, lineOf(p.admitted.Admission))
 }
 
 // admit judges t for the next block, after those of its author that wait.
@@ -143,12 +168,18 @@ func (a *app) context() state.Context {
 
 // CheckTx is the engine asking whether a transaction may wait in its mempool.
 func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
-	p, err := a.examine(req.Tx, "") // what came from elsewhere was examined before
+	p := a.entering.Load()
+	var err error
+	if p == nil || !sameMemory(p.Raw(), req.Tx) {
+		p, err = a.intake.examine(req.Tx, "") // what came from elsewhere was examined before
+	}
 	if err == nil {
 		err = a.enter(p)
 	}
 	return refusal(err), nil
 }
+
+func sameMemory(a, b []byte) bool { return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] }
 
 // refusal is the engine's form of an answer to a transaction.
 func refusal(err error) *abci.ResponseCheckTx {

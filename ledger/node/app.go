@@ -38,6 +38,7 @@ type app struct {
 	store   store.Store
 	exec    *Executor
 	pending *pending
+	intake  *intake
 	sources *standings
 	refused refusals
 	retain  hufu.Height             // blocks to keep; 0 keeps all
@@ -47,6 +48,7 @@ type app struct {
 	mu   sync.Mutex // of what consensus last executed
 	last *Outcome   // nil when none on the present state
 
+	entering  atomic.Pointer[parsed] // what the intake gives to the mempool just now
 	tip       tip
 	committed atomic.Uint64 // transactions
 	snapshots snapshots
@@ -71,13 +73,14 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 		at = time.Unix(m.Time, 0)
 	}
 	a.tip.init(s.Height, at)
+	a.intake = newIntake(a)
 	return a, nil
 }
 
 func (a *app) close() {
 	a.tip.close()
 	a.snapshots.close()
-	a.exec.Close()
+	a.intake.close()
 }
 
 // Info tells the engine where the state is, so that it replays what is missing.

@@ -127,7 +127,7 @@ func TestForgedAfterGood(t *testing.T) {
 func TestAdmissionIsBounded(t *testing.T) {
 	for name, fill := range map[string]func(*chain) func(){
 		"transactions": func(c *chain) func() { return c.app.FillPending() },
-		"signatures":   func(c *chain) func() { return c.app.FillVerifier() },
+		"signatures":   func(c *chain) func() { return c.app.FillIntake() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newChain(t, store.NewMemory())

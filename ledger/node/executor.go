@@ -31,13 +31,10 @@ type Executor struct {
 	upgrades []string // that are known, oldest first
 }
 
-// NewExecutor returns an executor on st. It must be closed; the store stays open.
+// NewExecutor returns an executor on st.
 func NewExecutor(network hufu.Network, st store.Store) *Executor {
-	return &Executor{network: network, store: st, reads: newReads(st), verify: newVerifier(), known: newKnown(), upgrades: machine.Upgrades()}
+	return &Executor{network: network, store: st, reads: newReads(st), verify: &verifier{}, known: newKnown(), upgrades: machine.Upgrades()}
 }
-
-// Close ends the executor's workers.
-func (e *Executor) Close() { e.verify.close() }
 
 // Block is what execution depends on besides the state.
 type Block struct {

@@ -63,7 +63,7 @@ func (a *App) FillPending() (undo func()) {
 
 // Offer is a transaction from an address, examined and admitted as the RPC does it.
 func (a *App) Offer(raw []byte, from string) error {
-	p, err := a.examine(raw, source(from))
+	p, err := a.intake.examine(raw, source(from))
 	if err != nil {
 		return err
 	}
@@ -100,15 +100,28 @@ const (
 	MaxBad       = maxBad
 )
 
-// FillVerifier makes as many signatures wait as may, until the function it returns is called.
-func (a *App) FillVerifier() (undo func()) {
+// Mempool makes check the engine's way into the mempool.
+func (a *App) Mempool(check func(raw []byte, answer func(*abci.ResponseCheckTx)) error) {
+	a.intake.mempool = check
+}
+
+// Broadcast is what the RPC does with a transaction.
+func (a *App) Broadcast(ctx context.Context, raw []byte, from string) (*abci.ResponseCheckTx, error) {
+	return a.intake.offer(ctx, raw, source(from))
+}
+
+// Close ends the application before its test does.
+func (a *App) Close() { a.close() }
+
+// FillIntake makes as much wait for being checked as may, until the function it returns is called.
+func (a *App) FillIntake() (undo func()) {
 	add := func(n int) {
-		a.exec.verify.mu.Lock()
-		defer a.exec.verify.mu.Unlock()
-		a.exec.verify.queued += n
+		a.intake.mu.Lock()
+		defer a.intake.mu.Unlock()
+		a.intake.bytes += n
 	}
-	add(maxQueued)
-	return func() { add(-maxQueued) }
+	add(maxOffered)
+	return func() { add(-maxOffered) }
 }
 
 // StateDir is where a home keeps the ledger's state.

@@ -35,7 +35,7 @@ type Node struct {
 	app     *app // nil when another application runs
 	engine  *cmtnode.Node
 	rpc     *http.Server
-	admit   func(raw []byte, from source) error // before the engine's mempool is asked
+	offer   func(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) // to the mempool
 
 	committed *atomic.Uint64 // the application's count of transactions
 
@@ -71,6 +71,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 		return err
 	}
 	application := other
+	n.offer = n.check
 	if other == nil {
 		if n.store, err = store.Open(n.home.path(stateDir), cfg.Store); err != nil {
 			return storeError(err)
@@ -89,10 +90,8 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 			return err
 		}
 		application = n.app
-		n.admit = func(raw []byte, from source) error {
-			_, err := n.app.examine(raw, from)
-			return err
-		}
+		n.app.intake.mempool = n.mempool
+		n.offer = n.app.intake.offer
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenRPC)
 	if err != nil {
@@ -331,22 +330,22 @@ func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
 }
 
 func (n *Node) broadcast(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
-	if n.admit != nil {
-		if err := n.admit(raw, from); err != nil {
-			return broadcastResult(raw, refusal(err)), nil
-		}
-	}
-	answer := make(chan *abci.ResponseCheckTx, 1)
-	err := n.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { answer <- r }, mempool.TxInfo{})
+	r, err := n.offer(ctx, raw, from)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case r := <-answer:
-		return broadcastResult(raw, r), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return broadcastResult(raw, r), nil
+}
+
+// mempool offers a transaction to the engine's mempool, which answers before it returns nil.
+func (n *Node) mempool(raw []byte, answer func(*abci.ResponseCheckTx)) error {
+	return n.engine.Mempool().CheckTx(raw, answer, mempool.TxInfo{})
+}
+
+// check is mempool alone, for an application that has no admission of its own.
+func (n *Node) check(_ context.Context, raw []byte, _ source) (r *abci.ResponseCheckTx, err error) {
+	err = n.mempool(raw, func(answer *abci.ResponseCheckTx) { r = answer })
+	return r, err
 }
 
 func broadcastResult(raw []byte, r *abci.ResponseCheckTx) *ctypes.ResultBroadcastTx {

@@ -45,7 +45,7 @@ func (x *examiner) Receive(e p2p.Envelope) {
 	from := source(e.Src.ID())
 	var good [][]byte
 	for _, raw := range msg.Txs {
-		_, err := x.app.examine(raw, from)
+		_, err := x.app.intake.examine(raw, from)
 		switch rule := hufu.RuleOf(err); {
 		case err == nil:
 			good = append(good, raw)

@@ -76,10 +76,11 @@ func (p *pending) has(id hufu.Digest) bool {
 	return p.ids[id] != nil
 }
 
-func (p *pending) full() bool {
+// look reports whether the transaction waits, and whether no more may.
+func (p *pending) look(id hufu.Digest) (waits, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.ids) >= maxPending || p.bytes >= maxPendingBytes
+	return p.ids[id] != nil, len(p.ids) >= maxPending || p.bytes >= maxPendingBytes
 }
 
 // room reports whether one more of the line may wait: as long as its transactions are fewer, and have fewer

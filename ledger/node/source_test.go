@@ -44,31 +44,35 @@ func TestStandings(t *testing.T) {
 	}
 }
 
-// One source gets half of the queue at most; another finds room beside it, and as much as is free.
-func TestShareOfChecks(t *testing.T) {
-	v := &verifier{of: map[source]int{}} // without workers the queue stays as it is
-	v.arrived = sync.NewCond(&v.mu)
-	fill := func(from source, n int) (admitted int) {
-		for range n {
-			v.mu.Lock()
-			fits := v.fits(1, from)
-			if fits {
-				v.queued++
-				v.of[from]++
-				admitted++
-			}
-			v.mu.Unlock()
+// One source gets half of the intake at most; another finds room beside it, and as much as is free.
+func TestShareOfIntake(t *testing.T) {
+	in := &intake{app: &app{}, of: map[source]int{}} // without workers what comes in stays
+	in.arrived = sync.NewCond(&in.mu)
+	raw := make([]byte, maxOffered>>10)
+	put := func(from source) bool { return in.put(&offer{raw: raw, from: from, done: make(chan struct{}, 1)}) == nil }
+	fill := func(from source) (taken int) {
+		for put(from) {
+			taken++
 		}
-		return admitted
+		return taken
 	}
-	if n := fill("flood", maxQueued); n != maxQueued/2 {
+	if n := fill("flood"); n != 512 {
 		t.Errorf("one alone gets %d", n)
 	}
-	if n := fill("other", maxQueued); n != maxQueued/4 {
+	if n := fill("other"); n != 256 {
 		t.Errorf("another beside it gets %d", n)
 	}
-	if n := fill("third", 1); n != 1 || v.admit([]*check{{}}, "flood") {
+	if !put("third") || put("flood") {
 		t.Error("there is no room for the next, or room for more of the flood")
+	}
+	if n := in.app.refused.checks.Load(); n != 3 {
+		t.Errorf("%d counted", n)
+	}
+	for _, o := range in.queue {
+		in.finish(o)
+	}
+	if in.bytes != 0 || len(in.of) != 0 {
+		t.Errorf("%d bytes of %d sources are left", in.bytes, len(in.of))
 	}
 }
 

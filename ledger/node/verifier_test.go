@@ -2,16 +2,14 @@ package node
 
 import (
 	"crypto/rand"
-	"sync"
 	"testing"
 
 	"github.com/hufu-id/hufu/keys"
 )
 
-// Whatever batches form, each check is answered by itself, before and after others, and nobody waits
-// for ever.
+// Whatever is in a batch, each check is answered by itself.
 func TestVerifierAnswersEach(t *testing.T) {
-	v := newVerifier()
+	v := &verifier{}
 	message := []byte("message")
 	var signers []keys.Signer
 	for _, suite := range keys.Suites() {
@@ -21,7 +19,7 @@ func TestVerifierAnswersEach(t *testing.T) {
 		}
 		signers = append(signers, s)
 	}
-	var group sync.WaitGroup
+	var checks []*check
 	for i := range 600 {
 		signer := signers[i%len(signers)]
 		if i%4 > 0 {
@@ -31,26 +29,33 @@ func TestVerifierAnswersEach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		good := i%7 > 0
-		if !good {
+		if i%7 == 0 {
 			sig[5] ^= 1
 		}
-		group.Go(func() {
-			c := &check{key: signer.Public(), message: message, sig: sig}
-			if !v.admit([]*check{c}, "") {
-				t.Error("refused as too many")
-			}
-			if c.ok != good {
-				t.Errorf("check %d of %s: %v", i, signer.Public().Suite(), c.ok)
-			}
-		})
+		checks = append(checks, &check{key: signer.Public(), message: message, sig: sig})
 	}
-	group.Wait()
-	v.close()
-	if v.admit([]*check{{key: signers[0].Public(), message: message, sig: make([]byte, keys.SignatureLen)}}, "") {
-		t.Error("admitted after close")
+	for name, verify := range map[string]func(){
+		"one batch": func() { v.run(checks) }, "all": func() { v.all(checks) },
+		"one by one": func() {
+			for _, c := range checks {
+				v.run([]*check{c})
+			}
+		},
+	} {
+		for _, c := range checks {
+			c.ok = false
+		}
+		verify()
+		for i, c := range checks {
+			if c.ok != (i%7 > 0) {
+				t.Errorf("%s: check %d of %s: %v", name, i, c.key.Suite(), c.ok)
+			}
+		}
 	}
-	if v.verified.Load() != 600 {
+	if v.verified.Load() != 1800 {
 		t.Errorf("%d signatures were verified", v.verified.Load())
+	}
+	if v.all(checks) || !v.all(checks[1:7]) {
+		t.Error("all does not say whether all hold")
 	}
 }

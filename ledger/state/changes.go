@@ -10,7 +10,7 @@ import (
 func (o *Overlay) Changes() []Change {
 	out := make([]Change, 0, len(o.changed))
 	for _, k := range slices.Sorted(maps.Keys(o.changed)) {
-		out = append(out, Change{Key: []byte(k), Value: o.changed[k]})
+		out = append(out, Change{Key: []byte(k), Value: o.changed[k].value})
 	}
 	return out
 }

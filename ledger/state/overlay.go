@@ -7,34 +7,46 @@ import "slices"
 // [Overlay.Discard]. An Overlay is for one goroutine.
 type Overlay struct {
 	base    Reader
-	changed map[string][]byte // nil value: deleted
+	changed map[string]written
 	undo    []undone          // what savepoints need to go back, oldest first
 	marks   []int             // length of undo at each open savepoint
+}
+
+// written is what was written at a key: nil value when it was deleted, and the record that the value was
+// encoded from, when that was given to keep.
+type written struct {
+	value   []byte
+	decoded any
 }
 
 // undone is a key's state in changed before it was written within a savepoint.
 type undone struct {
 	key     string
-	value   []byte
+	old     written
 	present bool
 }
 
 // NewOverlay returns an overlay without changes on base.
 func NewOverlay(base Reader) *Overlay {
-	return &Overlay{base: base, changed: make(map[string][]byte)}
+	return &Overlay{base: base, changed: make(map[string]written)}
 }
 
 // Get reads key with the changes so far. See [Reader].
 func (o *Overlay) Get(key []byte) ([]byte, error) {
-	if v, ok := o.changed[string(key)]; ok {
-		return v, nil
+	if w, ok := o.changed[string(key)]; ok {
+		return w.value, nil
 	}
 	return o.base.Get(key)
 }
 
-// Kept is [Keeper]'s: what was changed here is decoded each time, the rest is the base's to keep.
+// Kept is [Keeper]'s: what was changed here is decoded each time, unless it was written by [SaveKept]; the rest
+// is the base's to keep.
 func (o *Overlay) Kept(key []byte, decode func(raw []byte) (any, error)) (any, error) {
-	raw, changed := o.changed[string(key)]
+	w, changed := o.changed[string(key)]
+	if w.decoded != nil {
+		return w.decoded, nil
+	}
+	raw := w.value
 	if base, ok := o.base.(Keeper); ok && !changed {
 		return base.Kept(key, decode)
 	}
@@ -52,13 +64,15 @@ func (o *Overlay) Kept(key []byte, decode func(raw []byte) (any, error)) (any, e
 
 // Set writes value at key. The overlay keeps value; the caller must not change it afterwards. An
 // empty value is a value; only nil deletes.
-func (o *Overlay) Set(key, value []byte) {
-	old, present := o.changed[string(key)]
+func (o *Overlay) Set(key, value []byte) { o.write(key, written{value: value}) }
+
+func (o *Overlay) write(key []byte, w written) {
 	k := string(key)
 	if len(o.marks) > 0 {
+		old, present := o.changed[k]
 		o.undo = append(o.undo, undone{k, old, present})
 	}
-	o.changed[k] = value
+	o.changed[k] = w
 }
 
 // Delete removes key.
@@ -91,7 +105,7 @@ func (o *Overlay) Discard() {
 	o.marks = o.marks[:len(o.marks)-1]
 	for _, u := range slices.Backward(o.undo[mark:]) {
 		if u.present {
-			o.changed[u.key] = u.value
+			o.changed[u.key] = u.old
 		} else {
 			delete(o.changed, u.key)
 		}

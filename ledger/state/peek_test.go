@@ -57,6 +57,20 @@ func TestPeek(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a", 8, true)
+	kept := &counter{N: 9}
+	o.Nested()
+	if err := state.SaveKept(o, []byte("a"), kept); err != nil {
+		t.Fatal(err)
+	}
+	check("a", 9, true)
+	if peeked, err := state.Peek[counter](o, []byte("a")); peeked != kept {
+		t.Errorf("what was kept was decoded again: %v", err)
+	}
+	if changes := o.Changes(); len(changes) != 1 || string(changes[0].Value) != "\xa1\x01\x09" {
+		t.Errorf("the changes are %x", changes)
+	}
+	o.Discard()
+	check("a", 8, true)
 	o.Delete([]byte("a"))
 	check("a", 0, false)
 	o.Set([]byte("a"), []byte{0xff})

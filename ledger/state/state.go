@@ -48,12 +48,31 @@ func decode[T any](key, raw []byte) (*T, error) {
 
 // Save writes rec at key.
 func Save[T any](o *Overlay, key []byte, rec *T) error {
-	raw, err := encoding.Marshal(rec)
+	raw, err := encode(key, rec)
 	if err != nil {
-		return fmt.Errorf("state: record at %q: %w", prefix(key), err)
+		return err
 	}
 	o.Set(key, raw)
 	return nil
+}
+
+// SaveKept is [Save] for a record that the next transaction looks at again: [Peek] gives rec itself, which
+// nobody may change any more.
+func SaveKept[T any](o *Overlay, key []byte, rec *T) error {
+	raw, err := encode(key, rec)
+	if err != nil {
+		return err
+	}
+	o.write(key, written{value: raw, decoded: rec})
+	return nil
+}
+
+func encode[T any](key []byte, rec *T) ([]byte, error) {
+	raw, err := encoding.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("state: record at %q: %w", prefix(key), err)
+	}
+	return raw, nil
 }
 
 // prefix is the readable start of a key.

@@ -18,7 +18,7 @@ func Charge(ctx state.Context, o *state.Overlay, member hufu.ID, open bool, cost
 	if err != nil {
 		return err
 	}
-	return state.Save(o, UsageKey(member), u)
+	return state.SaveKept(o, UsageKey(member), u)
 }
 
 func charge(ctx state.Context, r state.Reader, member hufu.ID, open bool, cost, queued uint64) (*Usage, error) {
