@@ -32,7 +32,7 @@ func TestServiceUnits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"hufu.service": "hufu up", "hufu-node.service": "hufu node start"} {
+	for name, want := range map[string]string{"hufu.service": "hufu up", "hufu-node.service": "hufu node start", "hufu-signer.service": "hufu signer start"} {
 		raw, err := os.ReadFile(filepath.Join("../../deploy", name))
 		if err != nil {
 			t.Fatal(err)

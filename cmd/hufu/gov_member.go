@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -67,6 +69,7 @@ func (a *app) admitCandidate(c *cobra.Command, p *proposer, file string) error {
 
 func (a *app) proposeValidatorKeyCmd() *cobra.Command {
 	var p proposer
+	var key string
 	var power uint64
 	c := &cobra.Command{
 		Use:   "validator-key",
@@ -93,12 +96,23 @@ for it with --power.`,
 				if c.Flags().Changed("power") {
 					terms.Power = power
 				}
+				if key != "" {
+					terms.ValidatorKey, err = hex.DecodeString(key)
+					if err == nil {
+						_, err = keys.NewPublicKey(keys.Ed25519, terms.ValidatorKey)
+					}
+					if err != nil {
+						err = usagef("--key is a validator's public key in hex, as hufu signer show prints it")
+					}
+					return tx.Action{SetMember: terms}, err
+				}
 				terms.ValidatorKey, err = l.home.NextValidatorKey(rand.Reader, terms.ValidatorKey)
 				return tx.Action{SetMember: terms}, err
 			})
 		},
 	}
 	c.Flags().Uint64Var(&power, "power", 0, "voting power with the new key (default: as it is)")
+	c.Flags().StringVar(&key, "key", "", "the next key, when a signer has it (hufu signer show --next), in hex")
 	return p.flags(c)
 }
 

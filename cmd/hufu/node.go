@@ -20,6 +20,7 @@ func (a *app) nodeCmd() *cobra.Command {
 
 func (a *app) nodeStartCmd() *cobra.Command {
 	var verbose bool
+	var signers []string
 	c := &cobra.Command{
 		Use:   "start",
 		Short: "Run the validator of --home and nothing else",
@@ -29,19 +30,24 @@ beside it ("hufu issuer serve", "hufu gate serve"), or all in one process with "
 		Example: "  hufu node start --home ./harbour/node1 --key-file ./harbour/node1.key",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			remote, err := parseRemoteSigners(signers)
+			if err != nil {
+				return err
+			}
 			h, err := a.openHome()
 			if err != nil {
 				return err
 			}
-			return a.nodeStart(c.Context(), h, verbose)
+			return a.nodeStart(c.Context(), h, remote, verbose)
 		},
 	}
+	remoteSignerFlag(c, &signers)
 	c.Flags().BoolVar(&verbose, "verbose", false, "log what the engine does")
 	return c
 }
 
-func (a *app) nodeStart(ctx context.Context, h *home.Home, verbose bool) (err error) {
-	n, err := a.startNode(ctx, h, "", verbose)
+func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose bool) (err error) {
+	n, err := a.startNode(ctx, h, "", remote, verbose)
 	if err != nil {
 		return err
 	}
@@ -68,7 +74,7 @@ func (a *app) nodeStart(ctx context.Context, h *home.Home, verbose bool) (err er
 }
 
 // startNode starts the node of a home where its settings say, or with its RPC at another address.
-func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, verbose bool) (*node.Node, error) {
+func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, remote []node.RemoteSigner, verbose bool) (*node.Node, error) {
 	genesis, err := h.Genesis()
 	if err != nil {
 		return nil, noGenesis(err)
@@ -84,6 +90,12 @@ func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, verbose b
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case k.Validator == nil && len(remote) == 0:
+		return nil, hint(errors.New("the validator's key is not in this home"), "it is with its signer: start with --remote-signer ID@HOST:PORT")
+	case k.Validator != nil && len(remote) > 0:
+		return nil, hint(errors.New("the validator's key is in this home"), "give it to the signer first: hufu signer init --from %s", a.home)
+	}
 	if err := node.InitHome(h.Path(home.NodeDir), genesis); err != nil && !errors.Is(err, node.ErrExists) {
 		return nil, err
 	}
@@ -92,6 +104,6 @@ func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, verbose b
 	}
 	return node.Start(ctx, node.Config{
 		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: rpc, ListenP2P: settings.Listen, Peers: settings.Peers,
-		Log: a.engineLog(verbose),
+		RemoteSigners: remote, Log: a.engineLog(verbose),
 	}, node.Keys{Validator: k.Validator, Successors: k.Successors, Node: k.Node})
 }

@@ -61,7 +61,7 @@ Run a network of one:    hufu up --home ./net`,
 	f.StringVar(&a.keyFile, "key-file", "", "unlock the key store with this key file instead of a passphrase; made with a new home when there is none")
 	f.StringVar(&a.db, "db", "", "postgres:// DSN of the database of issuer and gates, instead of SQLite files in the home (or the environment's HUFU_DB)")
 	c.AddCommand(
-		a.demoCmd(), a.upCmd(), a.netCmd(), a.nodeCmd(), a.rosterCmd(),
+		a.demoCmd(), a.upCmd(), a.netCmd(), a.nodeCmd(), a.signerCmd(), a.rosterCmd(),
 		a.didCmd(), a.keysCmd(), a.govCmd(), a.trustCmd(),
 		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
 		a.verifyCmd(), a.auditCmd(), a.benchCmd(), a.versionCmd(),

@@ -27,6 +27,7 @@ type upOptions struct {
 	originOptions
 	issuerOptions
 	network, rpc, token string
+	signers             []string
 }
 
 func (a *app) upCmd() *cobra.Command {
@@ -54,6 +55,10 @@ through a socket in the home.`,
 			if err := server.CheckLoopback(o.rpc); err != nil {
 				return err
 			}
+			remote, err := parseRemoteSigners(o.signers)
+			if err != nil {
+				return err
+			}
 			token, err := parseToken(o.token)
 			if err != nil {
 				return err
@@ -69,12 +74,13 @@ through a socket in the home.`,
 			if settings.RPC != "" && !c.Flags().Changed("rpc") {
 				o.rpc = settings.RPC
 			}
-			return a.up(c.Context(), h, &o)
+			return a.up(c.Context(), h, &o, remote)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.network, "network", "hufu-dev", "name of the network that a new home founds")
 	tokenFlag(c, &o.token)
+	remoteSignerFlag(c, &o.signers)
 	f.StringVar(&o.rpc, "rpc", "127.0.0.1:26657", "address of the node's RPC (of a network of several: as node.json says)")
 	o.originOptions.add(c, "127.0.0.1:8080")
 	o.issuerOptions.add(c)
@@ -116,8 +122,8 @@ func (a *app) openOrFound(network hufu.Network, named bool, token keystore.Token
 	})
 }
 
-func (a *app) up(ctx context.Context, h *home.Home, o *upOptions) (err error) {
-	n, err := a.startNode(ctx, h, o.rpc, o.verbose)
+func (a *app) up(ctx context.Context, h *home.Home, o *upOptions, remote []node.RemoteSigner) (err error) {
+	n, err := a.startNode(ctx, h, o.rpc, remote, o.verbose)
 	if err != nil {
 		return err
 	}

@@ -73,17 +73,17 @@ func (h *Home) Found(rand io.Reader, params tx.Params, founders ...Founder) (*ma
 
 // NodeKeys are the keys of the home's node.
 type NodeKeys struct {
-	Validator  keys.Signer   // of its validator, the first
+	Validator  keys.Signer   // of its validator, the first; nil when they are with a signer
 	Successors []keys.Signer // of its validator, later ones, oldest first
 	Node       keys.Signer   // of its connections
 }
 
 // NodeSigners are the keys of the node.
 func (h *Home) NodeSigners() (k NodeKeys, err error) {
-	if k.Validator, err = h.keys.Signer(validatorKey); err != nil {
+	if k.Validator, err = h.keys.Signer(validatorKey); err != nil && !errors.Is(err, keystore.ErrNotFound) {
 		return k, err
 	}
-	for n := 2; ; n++ {
+	for n := 2; k.Validator != nil; n++ {
 		next, err := h.keys.Signer(successorKey(n))
 		if errors.Is(err, keystore.ErrNotFound) {
 			break
@@ -102,11 +102,13 @@ func successorKey(n int) string { return fmt.Sprintf("%s/%d", validatorKey, n) }
 // NextValidatorKey is the public key of the validator after present, made when there is none. A present key
 // that is not this home's is refused.
 func (h *Home) NextValidatorKey(rand io.Reader, present []byte) ([]byte, error) {
-	k, err := h.NodeSigners()
+	all, err := h.Validators()
 	if err != nil {
 		return nil, err
 	}
-	all := append([]keys.Signer{k.Validator}, k.Successors...)
+	if len(all) == 0 {
+		return nil, errors.New("home: the validator's keys are with its signer, which makes the next")
+	}
 	at := slices.IndexFunc(all, func(s keys.Signer) bool { return bytes.Equal(s.Public().Raw(), present) })
 	switch {
 	case at < 0 && len(present) > 0:

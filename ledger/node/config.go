@@ -45,13 +45,15 @@ type Config struct {
 	Store store.Options
 	// Upgrades names the upgrades of the rules that the node has, oldest first; nil is machine.Upgrades.
 	Upgrades []string
+	// RemoteSigners have the validator's keys in place of Keys.Validator and its successors, oldest first.
+	RemoteSigners []RemoteSigner
 	// Log is where the node reports; nil is nowhere.
 	Log *slog.Logger
 }
 
 // Keys are a node's keys, both Ed25519. They stay in memory.
 type Keys struct {
-	Validator keys.Signer // votes; a node whose key is no validator's follows
+	Validator keys.Signer // votes; a node whose key is no validator's follows; nil with remote signers
 	// Successors are further keys of the validator, oldest first. The newest of all that the ledger has as a
 	// validator's votes: a new key takes over in the block in which the members' decision on it takes effect.
 	Successors []keys.Signer

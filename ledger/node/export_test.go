@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/store"
 )
 
@@ -138,4 +141,30 @@ func EvidenceAge(t *testing.T, genesis []byte) (time.Duration, int64) {
 		t.Fatal(err)
 	}
 	return g.ConsensusParams.Evidence.MaxAgeDuration, g.ConsensusParams.Evidence.MaxAgeNumBlocks
+}
+
+// OpenOnce opens the part of a signer that signs.
+func OpenOnce(dir string, validator keys.Signer) (types.PrivValidator, func() error, error) {
+	key, err := newSigningKey(validator, "validator")
+	if err != nil {
+		return nil, nil, err
+	}
+	o, err := openOnce(dir, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o, o.close, nil
+}
+
+// ListenRemote is the part of a node that has a signer sign.
+func ListenRemote(ctx context.Context, s RemoteSigner, network, dir string, own keys.Signer, log *slog.Logger) (types.PrivValidator, func() error, error) {
+	key, err := newSigningKey(own, "node")
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := listenRemote(ctx, s, network, dir, key, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, r.Close, r.await(ctx)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cometbft/cometbft/mempool"
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	"github.com/cometbft/cometbft/types"
 
@@ -32,7 +33,8 @@ type Node struct {
 	home    *home
 	store   store.Store
 	dbs     *databases
-	app     *app // nil when another application runs
+	app     *app      // nil when another application runs
+	remotes []*remote // signers of the validator's keys
 	engine  *cmtnode.Node
 	rpc     *http.Server
 	offer   func(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) // to the mempool
@@ -104,6 +106,9 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	if err := n.castMissed(env.ConsensusState); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	n.rpc = newRPC(env, n.broadcast, n.logger(&cfg))
 	n.url = "http://" + listener.Addr().String()
 	go serve(n.rpc, listener, n.fail)
@@ -143,7 +148,13 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		}
 	}
 	n.dbs = newDatabases(root, cfg.Log)
-	voter, err := newVoter(keys, root, n.dbs.validators)
+	if keys.Validator != nil && len(cfg.RemoteSigners) > 0 {
+		return errors.New("node: the validator has its key here, and a remote signer: it has one of them")
+	}
+	if err := n.listenRemotes(ctx, cfg, root, peer); err != nil {
+		return err
+	}
+	voter, err := newVoter(keys, n.remotes, root, n.dbs.validators)
 	if err != nil {
 		return err
 	}
@@ -175,6 +186,41 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	}
 	if err := engine.Start(); err != nil {
 		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+// castMissed has votes whose signer was away when the engine asked for them given to the engine.
+func (n *Node) castMissed(consensus any) error {
+	engine, ok := consensus.(interface {
+		AddVote(vote *types.Vote, peer p2p.ID) (bool, error)
+	})
+	if !ok && len(n.remotes) > 0 {
+		return errors.New("node: the engine takes no votes")
+	}
+	for _, r := range n.remotes {
+		r.castBy(func(signed *cmtproto.Vote) {
+			if vote, err := types.VoteFromProto(signed); err == nil {
+				_, _ = engine.AddVote(vote, "") // its own; it is put into a queue
+			}
+		})
+	}
+	return nil
+}
+
+// listenRemotes waits for the validator's signers.
+func (n *Node) listenRemotes(ctx context.Context, cfg *Config, dir string, key signingKey) error {
+	for _, s := range cfg.RemoteSigners {
+		r, err := listenRemote(ctx, s, string(n.network), dir, key, cfg.Log)
+		if err != nil {
+			return err
+		}
+		n.remotes = append(n.remotes, r)
+	}
+	for _, r := range n.remotes {
+		if err := r.await(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -293,6 +339,9 @@ func (n *Node) release() error {
 	if n.engine != nil && n.engine.IsRunning() {
 		errs = append(errs, n.engine.Stop())
 		n.engine.Wait()
+	}
+	for _, r := range n.remotes {
+		errs = append(errs, r.Close())
 	}
 	if n.app != nil {
 		n.app.close()

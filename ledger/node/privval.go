@@ -45,15 +45,28 @@ func (k signingKey) Equals(other crypto.PrivKey) bool {
 // voter signs for one validator, with whichever of its keys the engine's next block has among its validators.
 // The engine asks for the public key at the end of every block.
 type voter struct {
-	keys       []*privval.FilePV // oldest first
+	keys       []votingKey // oldest first
 	validators func() (*types.ValidatorSet, error)
 
 	mu  sync.Mutex
-	now *privval.FilePV
+	now votingKey
 }
 
-func newVoter(k Keys, dir string, validators func() (*types.ValidatorSet, error)) (*voter, error) {
+// votingKey is a key of the validator, here or with a remote signer.
+type votingKey interface {
+	types.PrivValidator
+	GetAddress() types.Address
+}
+
+func newVoter(k Keys, remotes []*remote, dir string, validators func() (*types.ValidatorSet, error)) (*voter, error) {
 	v := &voter{validators: validators}
+	for _, r := range remotes {
+		v.keys = append(v.keys, r)
+	}
+	if len(remotes) > 0 {
+		v.now = v.keys[0]
+		return v, nil
+	}
 	for i, signer := range append([]keys.Signer{k.Validator}, k.Successors...) {
 		key, err := newSigningKey(signer, "validator")
 		if err != nil {
