@@ -94,7 +94,8 @@ type Policy struct {
 	Line, Column int    // where it starts, in the contract's text
 
 	compiled *cedar.Policy
-	tokens   []token
+	text     string // in Cedar
+	at       int    // where it starts, in the contract's text
 }
 
 // Hash is the SHA-256 digest of a contract's exact text, by which receipts name it.

@@ -82,7 +82,7 @@ func (p *parser) policy(text string, tokens []token, place int) (Policy, bool) {
 		p.add(base+at, RulePolicy, "", "not a Cedar policy: %s", message)
 		return Policy{}, false
 	}
-	policy := Policy{ID: "policy" + strconv.Itoa(place), Forbid: compiled.Effect() == cedar.Forbid, compiled: &compiled, tokens: tokens}
+	policy := Policy{ID: "policy" + strconv.Itoa(place), Forbid: compiled.Effect() == cedar.Forbid, compiled: &compiled, text: text[start : last.at+1], at: base + start}
 	policy.Line, policy.Column = p.source.position(base + start)
 	if id, ok := compiled.Annotations()["id"]; ok {
 		policy.ID = string(id)

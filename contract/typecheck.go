@@ -51,14 +51,15 @@ type term struct {
 
 // policy checks one policy against the record that context is.
 func (k *checker) policy(p *Policy, root *valueType) {
-	base := k.c.cedarAt
-	t := &typing{checker: k, root: root, places: places(p.tokens, base)}
+	// A contract is checked when it is published, and kept for long by those who only decide: they need no tokens.
+	tokens, base := lex(p.text, func(int, string, ...any) {}), p.at
+	t := &typing{checker: k, root: root, places: places(tokens, base)}
 	tree := (*ast.Policy)(p.compiled.AST())
-	t.scope(tree, p.tokens, base)
-	heads := conditionHeads(p.tokens)
+	t.scope(tree, tokens, base)
+	heads := conditionHeads(tokens)
 	var holds known
 	for i, condition := range tree.Conditions {
-		t.at = base + p.tokens[0].at
+		t.at = base + tokens[0].at
 		if i < len(heads) {
 			t.at = base + heads[i].at
 		}
