@@ -200,7 +200,7 @@ func (s *scene) snapshot(t *testing.T) *client.Snapshot {
 		t.Fatal(err)
 	}
 	trust.Period = audit.TrustingPeriod
-	snap, err := client.OpenSnapshot(&file, trust, time.Now())
+	snap, err := client.OpenSnapshot(&file, trust, time.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

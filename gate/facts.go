@@ -23,16 +23,17 @@ import (
 const maxCached = 1 << 12
 
 // cache keeps what is costly to get from the ledger: parsed contracts, which never change, by the hash of
-// their text; and what holds for one state of the ledger only, for the newest state.
+// their text; and what holds for one state of the ledger only, for the two states that were read last: during
+// an outage some answers rest on the newest state that is known, the others on a snapshot's.
 type cache struct {
 	mu         sync.RWMutex
 	parsed     map[hufu.Digest]*contract.Contract
 	translated map[hufu.Digest]translation
-	newest     *generation
+	last       [2]*generation
 }
 
 func newCache() *cache {
-	return &cache{parsed: map[hufu.Digest]*contract.Contract{}, translated: map[hufu.Digest]translation{}, newest: &generation{}}
+	return &cache{parsed: map[hufu.Digest]*contract.Contract{}, translated: map[hufu.Digest]translation{}, last: [2]*generation{{}, {}}}
 }
 
 // translation is a contract's query in mso_mdoc, or why there is none.
@@ -114,19 +115,24 @@ type found[T any] struct {
 // at returns the generation of a state.
 func (c *cache) at(asOf hufu.AsOf) *generation {
 	c.mu.RLock()
-	g := c.newest
+	last := c.last
 	c.mu.RUnlock()
-	if g.asOf == asOf {
-		return g
+	for _, g := range last {
+		if g.asOf == asOf {
+			return g
+		}
 	}
-	g = &generation{asOf: asOf}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.newest.asOf == asOf {
-		return c.newest
+	for _, g := range c.last {
+		if g.asOf == asOf {
+			return g
+		}
 	}
-	if c.newest.asOf.Height < asOf.Height {
-		c.newest = g
+	g := &generation{asOf: asOf}
+	c.last[1] = g
+	if c.last[0].asOf.Height < asOf.Height {
+		c.last[0], c.last[1] = g, c.last[0]
 	}
 	return g
 }

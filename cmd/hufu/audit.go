@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ type target struct {
 
 func (t *target) flags(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&t.genesis, "genesis", "", "genesis file of the network (default: that of --home)")
-	c.Flags().StringVar(&t.node, "node", "", "URL of a node's RPC (default: the process that serves --home)")
+	c.Flags().StringVar(&t.node, "node", "", nodeUsage)
 	return c
 }
 
@@ -97,6 +98,9 @@ func writeSnapshot(ctx context.Context, l *client.Client, path string) (hufu.AsO
 	return asOf, f.keep()
 }
 
+// defaultMaxAge is how old a snapshot may be unless somebody says otherwise: statuses change every day.
+const defaultMaxAge = 24 * time.Hour
+
 // verdict is what hufu verify finds out about a credential. It holds no claims.
 type verdict struct {
 	Type      string    `json:"type"`
@@ -112,6 +116,7 @@ type verdict struct {
 func (a *app) verifyCmd() *cobra.Command {
 	var t target
 	var snapshot string
+	var maxAge time.Duration
 	c := &cobra.Command{
 		Use:   "verify CREDENTIAL",
 		Short: "Check a credential: signature, times, accreditation and status, online or from a snapshot",
@@ -133,7 +138,7 @@ no network at all, and says how old the ledger state was. Whether its holder is 
 				out, err = verifyCredential(v, cred, time.Now())
 				return err
 			}
-			if err := a.onView(c.Context(), &t, snapshot, check); err != nil {
+			if err := a.onView(c.Context(), &t, snapshot, maxAge, check); err != nil {
 				return err
 			}
 			err = a.emit(out, func(w io.Writer) {
@@ -147,13 +152,14 @@ no network at all, and says how old the ledger state was. Whether its holder is 
 		},
 	}
 	c.Flags().StringVar(&snapshot, "snapshot", "", "verify offline, against this snapshot file")
+	c.Flags().DurationVar(&maxAge, "max-age", defaultMaxAge, "how old the state in the snapshot may be; 0: as old as the trusting period allows")
 	return t.flags(c)
 }
 
 // onView runs f on a snapshot, or on the newest state that a node can prove.
-func (a *app) onView(ctx context.Context, t *target, snapshot string, f func(client.View) error) error {
+func (a *app) onView(ctx context.Context, t *target, snapshot string, maxAge time.Duration, f func(client.View) error) error {
 	if snapshot != "" {
-		view, err := t.openSnapshot(a, snapshot)
+		view, err := t.openSnapshot(a, snapshot, maxAge)
 		if err != nil {
 			return err
 		}
@@ -175,6 +181,18 @@ func (t *target) trust(a *app) (client.Trust, error) {
 		}
 		return h.Trust()
 	}
+	return t.anchor(a)
+}
+
+// anchor is trust, also while --home has evidence of two histories.
+func (t *target) anchor(a *app) (client.Trust, error) {
+	if t.genesis == "" {
+		h, err := home.Peek(a.home)
+		if err != nil {
+			return client.Trust{}, err
+		}
+		return h.Anchor()
+	}
 	genesis, err := os.ReadFile(t.genesis)
 	if err != nil {
 		return client.Trust{}, err
@@ -187,28 +205,35 @@ func (t *target) dial(a *app) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.genesis == "" {
+		h, err := home.Peek(a.home)
+		if err != nil {
+			return nil, err
+		}
+		return a.dialHome(h, node)
+	}
 	trust, err := t.trust(a)
 	if err != nil {
 		return nil, err
 	}
-	return dial(node, trust)
+	return dial(node, trust, client.Options{Log: a.serverLog(slog.LevelWarn)})
 }
 
-func (t *target) openSnapshot(a *app, path string) (*client.Snapshot, error) {
+func (t *target) openSnapshot(a *app, path string, maxAge time.Duration) (*client.Snapshot, error) {
 	trust, err := t.trust(a)
 	if err != nil {
 		return nil, err
 	}
-	return openSnapshot(path, trust)
+	return openSnapshot(path, trust, maxAge)
 }
 
-func openSnapshot(path string, trust client.Trust) (*client.Snapshot, error) {
+func openSnapshot(path string, trust client.Trust, maxAge time.Duration) (*client.Snapshot, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return client.OpenSnapshot(f, trust, time.Now())
+	return client.OpenSnapshot(f, trust, time.Now(), maxAge)
 }
 
 // clockSkew is how far the clocks of issuers may be off.

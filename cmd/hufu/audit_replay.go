@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ what, and by which authority.`,
 	f.StringVar(&g.html, "html", "", "write a report for people to this file")
 	f.StringVar(&g.journal, "journal", "", "write who changed what, by which authority, to this file: a line of JSON for each transaction")
 	g.flags(c)
-	c.AddCommand(a.auditSnapshotCmd(), a.auditCheckpointCmd())
+	c.AddCommand(a.auditSnapshotCmd(), a.auditCheckpointCmd(), a.auditEvidenceCmd())
 	return c
 }
 
@@ -75,7 +76,7 @@ func (a *app) runAudit(ctx context.Context, g *auditing) (err error) {
 			return err
 		}
 		trust.Period = audit.TrustingPeriod
-		if o.From, err = openSnapshot(g.from, trust); err != nil {
+		if o.From, err = openSnapshot(g.from, trust, 0); err != nil {
 			return err
 		}
 	}
@@ -169,6 +170,7 @@ func (a *app) replay(ctx context.Context, t *target, o audit.Options) (*audit.Re
 	if err != nil {
 		return nil, err
 	}
+	url, _, _ = strings.Cut(url, ",") // a replay needs no witness: it checks all there is
 	transport, err := client.Dial(url)
 	if err != nil {
 		return nil, err

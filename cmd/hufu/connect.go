@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 )
@@ -55,7 +59,40 @@ func (a *app) openHome() (*home.Home, error) {
 // session is an open home and a verified view of its network.
 type session struct {
 	*client.Client
-	home *home.Home
+	home    *home.Home
+	standby *client.Standby // what is read when no node can be reached; nil: nothing
+}
+
+// Read is the client's or, with a standby, also of what is known when no node can be reached.
+func (s *session) Read(ctx context.Context, f func(client.View) error) error {
+	if s.standby != nil {
+		return s.standby.Read(ctx, f)
+	}
+	return s.Client.Read(ctx, f)
+}
+
+// prepare makes the session go on when no node can be reached, from a snapshot that is kept in the home as
+// long as ctx lasts.
+func (s *session) prepare(ctx context.Context) {
+	s.standby = client.NewStandby(s.Client, s.home.Path(home.SnapshotFile))
+	go s.standby.Keep(ctx)
+}
+
+// served is the ledger as the HTTP interface shows it: resolved live only, and ready when there is something
+// to decide by.
+func (s *session) served() server.Ledger {
+	if s.standby == nil {
+		return s.Client
+	}
+	return servedLedger{s}
+}
+
+type servedLedger struct{ s *session }
+
+func (l servedLedger) Head(ctx context.Context) (hufu.AsOf, error) { return l.s.standby.Head(ctx) }
+
+func (l servedLedger) Read(ctx context.Context, f func(client.View) error) error {
+	return l.s.Client.Read(ctx, f)
 }
 
 // connect opens --home and follows its network through the running process, or through --node.
@@ -74,20 +111,29 @@ func (a *app) connect(node string, withKeys bool) (*session, error) {
 		}
 		node = running.Node
 	}
-	c, err := dialHome(h, node)
+	c, err := a.dialHome(h, node)
 	if err != nil {
 		return nil, err
 	}
-	return &session{c, h}, nil
+	return &session{Client: c, home: h}, nil
 }
 
-// dialHome follows the network of a home from what the home trusts.
-func dialHome(h *home.Home, node string) (*client.Client, error) {
+// dialHome follows the network of a home from what the home trusts, and from the last header that it verified.
+func (a *app) dialHome(h *home.Home, node string) (*client.Client, error) {
 	trust, err := h.Trust()
 	if err != nil {
 		return nil, err
 	}
-	return dial(node, trust)
+	log := a.serverLog(slog.LevelWarn)
+	return dial(node, trust, client.Options{Log: log, Store: h.Path(home.HeadersFile), Conflict: func(e *client.Evidence) {
+		raw, err := e.Encode()
+		if err == nil {
+			_, err = h.KeepEvidence(e.Height(), raw)
+		}
+		if err != nil {
+			log.Error("the evidence could not be kept", "err", err)
+		}
+	}})
 }
 
 // renewTrust replaces what a home trusts by a header that was verified from it, before it is too old to
@@ -97,11 +143,15 @@ func renewTrust(ctx context.Context, h *home.Home, c *client.Client) error {
 	if err != nil || !old {
 		return err
 	}
-	checkpoint, err := newestCheckpoint(ctx, c)
+	head, err := c.Head(ctx)
 	if err != nil {
 		return err
 	}
-	return h.SetCheckpoint(checkpoint)
+	checkpoint, err := c.Rebase(ctx)
+	if err != nil {
+		return err
+	}
+	return h.SetCheckpoint(home.Checkpoint{Checkpoint: checkpoint, Time: head.Time})
 }
 
 func newestCheckpoint(ctx context.Context, c *client.Client) (home.Checkpoint, error) {
@@ -113,17 +163,34 @@ func newestCheckpoint(ctx context.Context, c *client.Client) (home.Checkpoint, e
 	return home.Checkpoint{Checkpoint: checkpoint, Time: head.Time}, err
 }
 
-func dial(node string, trust client.Trust) (*client.Client, error) {
-	transport, err := client.Dial(node)
-	if err != nil {
-		return nil, hint(err, "the URL of a node's RPC is such as http://127.0.0.1:26657")
+// maxNodes bounds the nodes that one client asks: each is asked for every header.
+const maxNodes = 16
+
+// dial makes a client of the nodes whose URLs are given, separated by commas: the first leads, the others
+// are witnesses.
+func dial(nodes string, trust client.Trust, o client.Options) (*client.Client, error) {
+	urls := strings.Split(nodes, ",")
+	if len(urls) > maxNodes {
+		return nil, usagef("--node: at most %d nodes", maxNodes)
 	}
-	return client.New(trust, transport, client.Options{})
+	var all []client.Transport
+	for _, url := range urls {
+		transport, err := client.Dial(strings.TrimSpace(url))
+		if err != nil {
+			return nil, hint(err, "the URL of a node's RPC is such as http://127.0.0.1:26657")
+		}
+		all = append(all, transport)
+	}
+	o.Witnesses = all[1:]
+	return client.New(trust, all[0], o)
 }
+
+// nodeUsage explains --node.
+const nodeUsage = "URL of a node's RPC, or several separated by commas: the first is asked, the others bear witness and take over (default: the process that serves --home)"
 
 // nodeFlag adds --node to a command that reads the ledger.
 func nodeFlag(c *cobra.Command, node *string) *cobra.Command {
-	c.Flags().StringVar(node, "node", "", "URL of a node's RPC (default: the process that serves --home)")
+	c.Flags().StringVar(node, "node", "", nodeUsage)
 	return c
 }
 

@@ -52,7 +52,7 @@ func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteS
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
-	c, err := dialHome(h, n.URL())
+	c, err := a.dialHome(h, n.URL())
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (a *app) reportReplay(r *gate.Replayed) error {
 func (a *app) viewAt(ctx context.Context, node, snapshot string, height hufu.Height) (client.View, func(), error) {
 	t := &target{node: node}
 	if snapshot != "" {
-		v, err := t.openSnapshot(a, snapshot)
+		v, err := t.openSnapshot(a, snapshot, 0)
 		return v, func() {}, err
 	}
 	r, err := a.replay(ctx, t, audit.Options{Until: height})

@@ -194,6 +194,9 @@ func (a *app) serveRole(ctx context.Context, node string, o *originOptions, kind
 	defer func() { err = errors.Join(err, g.close()) }()
 	go keepTrust(ctx, g.options.Log, l.home, l.Client)
 	g.registry.MustRegister(ledgerMetrics(l.Client)...)
+	if roles.gates {
+		l.prepare(ctx)
+	}
 	parts, err := a.parts(ctx, l, g, roles)
 	if err != nil {
 		return err
@@ -285,7 +288,7 @@ func (s *served) close() (err error) {
 
 // parts opens the services of the roles that this home has keys for.
 func (a *app) parts(ctx context.Context, l *session, g *origin, roles rolesServed) (p *served, err error) {
-	p = &served{Parts: server.Parts{Ledger: l.Client, Metrics: g.registry, Gates: map[string]http.Handler{}}, verbs: admin.Verbs{}}
+	p = &served{Parts: server.Parts{Ledger: l.served(), Metrics: g.registry, Gates: map[string]http.Handler{}}, verbs: admin.Verbs{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())

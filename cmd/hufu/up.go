@@ -134,7 +134,7 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions, remote []node.
 		return err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
-	c, err := dialHome(h, n.URL())
+	c, err := a.dialHome(h, n.URL())
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,9 @@ func (a *app) up(ctx context.Context, h *home.Home, o *upOptions, remote []node.
 	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
 	g.registry.MustRegister(ledgerMetrics(c)...)
 	g.registry.MustRegister(nodeMetrics(n)...)
-	parts, err := a.parts(ctx, &session{c, h}, g, rolesServed{issuer: &o.issuerOptions, gates: true})
+	l := &session{Client: c, home: h}
+	l.prepare(ctx)
+	parts, err := a.parts(ctx, l, g, rolesServed{issuer: &o.issuerOptions, gates: true})
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ func (a *app) online(ctx context.Context, o *walletNet, f func(*wallet.Wallet, *
 	if err != nil {
 		return err
 	}
-	l, err := dialHome(h, o.node)
+	l, err := a.dialHome(h, o.node)
 	if err != nil {
 		return errors.Join(err, w.Close())
 	}

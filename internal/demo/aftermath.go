@@ -252,7 +252,7 @@ func (s *story) openSnapshot() (*client.Snapshot, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return client.OpenSnapshot(f, trust, time.Now())
+	return client.OpenSnapshot(f, trust, time.Now(), 0)
 }
 
 // visitor is somebody whom the reading room must let in. Where nobody is left whose credentials stand,

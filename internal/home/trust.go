@@ -5,13 +5,65 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/client"
 )
 
 // trustFile holds the header from which this home's clients verify, once the genesis is old.
 const trustFile = "checkpoint.json"
+
+// Files that this home's clients keep.
+const (
+	HeadersFile  = "headers"         // the last header that was verified, and what leads to it
+	SnapshotFile = "ledger.snapshot" // the state, for gates during an outage
+)
+
+// evidenceSuffix ends the name of a file that shows two headers of one height; settledSuffix is added when
+// people have found out which one holds.
+const (
+	evidenceSuffix = ".evidence"
+	settledSuffix  = ".settled"
+)
+
+// ErrConflict means that two headers of one height are known to be signed, and not which one holds.
+var ErrConflict = errors.New("home: the ledger has two histories")
+
+// KeepEvidence keeps a file of evidence about a height, and returns its name. From then on [Home.Trust] fails.
+func (h *Home) KeepEvidence(height hufu.Height, raw []byte) (string, error) {
+	name := h.Path(fmt.Sprintf("height-%d%s", height, evidenceSuffix))
+	return name, writeFile(name, raw)
+}
+
+// evidence lists the files that were not settled.
+func (h *Home) evidence() ([]string, error) {
+	return filepath.Glob(filepath.Join(globQuoted(h.dir), "*"+evidenceSuffix))
+}
+
+func globQuoted(dir string) string {
+	return strings.NewReplacer("*", "\\*", "?", "\\?", "[", "\\[", "\\", "\\\\").Replace(dir)
+}
+
+// Settle makes c what this home's clients trust, after people have found that it is of the history that
+// holds, also where there is evidence of two.
+func (h *Home) Settle(c Checkpoint) error {
+	if err := h.SetCheckpoint(c); err != nil {
+		return err
+	}
+	names, err := h.evidence()
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	for _, name := range names {
+		if err := os.Rename(name, name+settledSuffix); err != nil {
+			return fmt.Errorf("home: %w", err)
+		}
+	}
+	return nil
+}
 
 // renewAfter is the age at which what clients trust is replaced by a header they have verified since. It
 // is a third of the trusting period: trust does not lapse unless a home is left alone for the other two,
@@ -25,8 +77,16 @@ type Checkpoint struct {
 }
 
 // Trust is what this home's clients believe to begin with: the genesis, or the checkpoint that took its
-// place.
+// place. It fails with [ErrConflict] while there is evidence that is not settled.
 func (h *Home) Trust() (client.Trust, error) {
+	if names, err := h.evidence(); err != nil || len(names) > 0 {
+		return client.Trust{}, errors.Join(err, fmt.Errorf("%w: see %s", ErrConflict, strings.Join(names, ", ")))
+	}
+	return h.Anchor()
+}
+
+// Anchor is Trust, whatever evidence there is: evidence is verified from it.
+func (h *Home) Anchor() (client.Trust, error) {
 	genesis, err := h.Genesis()
 	if err != nil {
 		return client.Trust{}, err
@@ -80,5 +140,12 @@ func (h *Home) SetCheckpoint(c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(h.Path(trustFile), append(raw, '\n'))
+	if err := writeFile(h.Path(trustFile), append(raw, '\n')); err != nil {
+		return err
+	}
+	// What was verified from the trust before does not lead on from this one.
+	if err := os.Remove(h.Path(HeadersFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("home: %w", err)
+	}
+	return nil
 }

@@ -11,6 +11,11 @@ import (
 var (
 	// ErrUnreachable is wrapped when no answer could be had. The cause is wrapped too.
 	ErrUnreachable = errors.New("client: the node cannot be reached")
+	// ErrBehind is wrapped, beside ErrUnreachable, when a node is below what was verified before.
+	ErrBehind = errors.New("client: the node is behind")
+	// ErrHalted is wrapped, beside ErrUnreachable, when the network makes no blocks: the node's newest state is
+	// signed by nobody.
+	ErrHalted = errors.New("client: the network makes no blocks")
 	// ErrNotCommitted is wrapped by Submit when the transaction's height of expiry has passed and no
 	// block since the call began included it. None will.
 	ErrNotCommitted = errors.New("client: the transaction expired without being included")
@@ -35,6 +40,10 @@ const (
 	RuleSnapshotOrder hufu.Rule = "client.snapshot-order" // records of a snapshot out of order, or one twice
 	RuleTrustExpired  hufu.Rule = "client.trust-expired"  // the last trusted header is too old to judge by
 	RuleTrust         hufu.Rule = "client.trust"          // a trust that cannot be used
+	RuleConflict      hufu.Rule = "client.conflict"       // two headers of one height, both signed: the client believes neither
+	RuleBadEvidence   hufu.Rule = "client.bad-evidence"   // what does not show two such headers
+	RuleBadStore      hufu.Rule = "client.bad-store"      // a store of headers that does not lead on from the trust
+	RuleSnapshotOld   hufu.Rule = "client.snapshot-old"   // a snapshot of a state older than its reader allows
 )
 
 // Rules of a node about a transaction that is in no block yet.

@@ -1,5 +1,11 @@
 package client
 
+import (
+	"encoding/json"
+
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
 // Waiting is how many calls of Submit wait for a transaction.
 func Waiting(c *Client) int {
 	c.mu.Lock()
@@ -9,4 +15,16 @@ func Waiting(c *Client) int {
 		n += w.callers
 	}
 	return n
+}
+
+// SignedHeaderOf reads the result of the RPC method commit.
+func SignedHeaderOf(result []byte) (*proof.SignedHeader, error) {
+	var r struct {
+		SignedHeader struct {
+			Header headerJSON `json:"header"`
+			Commit commitJSON `json:"commit"`
+		} `json:"signed_header"`
+	}
+	err := json.Unmarshal(result, &r)
+	return &proof.SignedHeader{Header: r.SignedHeader.Header.header(), Commit: r.SignedHeader.Commit.commit()}, err
 }

@@ -19,7 +19,7 @@ import (
 
 const (
 	retryFirst = 20 * time.Millisecond
-	retryMost  = 250 * time.Millisecond
+	retryMost  = time.Second
 	// recentStates is how many verified states are remembered, for answers that were overtaken.
 	recentStates = 64
 )
@@ -28,17 +28,32 @@ func (c *Client) follow() { c.start.Do(func() { go c.run() }) }
 
 func (c *Client) run() {
 	defer close(c.done)
-	delay := retryFirst
+	delay, tried := retryFirst, 0
+	var worst error // of the nodes tried since one answered
 	for c.ctx.Err() == nil {
-		err := c.step(c.ctx)
-		if c.ctx.Err() != nil {
+		lead, err := c.attempt()
+		switch {
+		case c.ctx.Err() != nil:
+			return
+		case err == nil:
+			c.report(nil)
+			delay, tried, worst = retryFirst, 0, nil
+			continue
+		case errors.Is(err, errTurned):
+			continue
+		case hufu.RuleOf(err) == RuleConflict:
+			c.report(err) // for good
 			return
 		}
-		c.report(err)
-		if err == nil {
-			delay = retryFirst
-			continue
+		if worst == nil || hufu.RuleOf(worst) == "" {
+			worst = err
 		}
+		c.pass(lead)
+		if tried++; tried < len(c.peers) {
+			continue // before anybody is told
+		}
+		c.report(worst)
+		tried, worst = 0, nil
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
@@ -57,6 +72,9 @@ func (c *Client) report(err error) {
 		return
 	}
 	c.failure = err
+	if err != nil {
+		c.reports++
+	}
 	c.announce()
 	if hufu.RuleOf(err) == "" {
 		return // the node may come back; those who wait for a transaction go on waiting
@@ -73,23 +91,20 @@ func (c *Client) announce() {
 	c.changed = make(chan struct{})
 }
 
-// step asks for the node's height, waiting there until it is above the one known, and verifies all
-// headers up to it.
-func (c *Client) step(ctx context.Context) error {
+// step asks for the leading node's height, waiting there until it is above the one known, and verifies
+// all headers up to it.
+func (c *Client) step(ctx context.Context, lead *peer) error {
 	if c.trusted == nil {
-		t, err := c.begin(ctx)
-		if err != nil {
+		if err := c.begin(ctx, lead); err != nil {
 			return err
 		}
-		c.mu.Lock()
-		c.trusted = t
-		c.mu.Unlock()
 	}
 	above := c.trusted.Height
 	c.mu.Lock()
-	if c.failure != nil && above > 0 {
-		above-- // a node that is back says so at once, not with its next block
+	if above > 0 && (c.failure != nil || c.hurry || c.head == nil) {
+		above-- // a node that is back, or new to this, says so at once, not with its next block
 	}
+	c.hurry = false
 	c.mu.Unlock()
 	data, err := encoding.Marshal(above)
 	if err != nil {
@@ -99,7 +114,7 @@ func (c *Client) step(ctx context.Context) error {
 	c.polls.begun++
 	poll := c.polls.begun
 	c.mu.Unlock()
-	raw, err := c.transport.Query(ctx, proof.PathAwait, data)
+	raw, err := lead.Query(ctx, proof.PathAwait, data)
 	if err != nil {
 		return unreachable(err)
 	}
@@ -108,12 +123,26 @@ func (c *Client) step(ctx context.Context) error {
 		return hufu.Refuse(RuleBadHeader, "the node's height is not a number")
 	}
 	for c.trusted.Height < height {
-		if err := c.advance(ctx, c.next(height)); err != nil {
+		if err := c.advance(ctx, lead, c.next(height)); err != nil {
 			return err
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if height < c.trusted.Height && (c.head == nil || len(c.peers) > 1) {
+		return fmt.Errorf("%w: %w, at height %d when height %d was verified before", ErrUnreachable, ErrBehind, height, c.trusted.Height)
+	}
+	if c.head == nil && len(c.chain) > 0 { // nothing new since the store was written
+		if ends := c.trusted.Time.Add(c.rules.Period); !ends.After(c.now()) {
+			return hufu.Refuse(RuleTrustExpired, "trust in height %d ended at %s", c.trusted.Height, ends.UTC().Format(time.RFC3339))
+		}
+		head := c.chain[len(c.chain)-1].Header.AsOf()
+		c.head, c.cache, c.recent = &head, newCache(head.AppHash), []hufu.AsOf{head}
+	}
+	c.polls.idle++
+	if height > c.polls.height {
+		c.polls.idle = 0
+	}
 	c.polls.ended, c.polls.height = poll, height
 	c.announce()
 	return nil
@@ -124,25 +153,36 @@ func (c *Client) step(ctx context.Context) error {
 type polls struct {
 	begun, ended uint64
 	height       hufu.Height
+	idle         int // answers since the height last grew
 }
 
-// begin is the first trust: the genesis, or the header of the checkpoint.
-func (c *Client) begin(ctx context.Context) (*proof.Trusted, error) {
-	if c.trust.Checkpoint == nil {
-		t := proof.TrustGenesis(c.trust.GenesisTime, c.trust.Validators)
-		return &t, nil
+// halted is from how many polls without a block on, of some seconds each, no block is waited for any more: a
+// network that is well makes one at least every few seconds.
+const halted = 3
+
+// begin is the first trust: what the store says, the genesis, or the header of the checkpoint.
+func (c *Client) begin(ctx context.Context, lead *peer) error {
+	chain := c.load()
+	if chain == nil && c.trust.Checkpoint != nil {
+		b, err := c.checkpoint(ctx, lead)
+		if err != nil {
+			return err
+		}
+		chain = []*proof.LightBlock{b}
 	}
-	b, err := c.checkpoint(ctx)
-	if err != nil {
-		return nil, err
+	t := proof.TrustGenesis(c.trust.GenesisTime, c.trust.Validators)
+	if len(chain) > 0 {
+		t = chain[len(chain)-1].Trust()
 	}
-	t := b.Trust()
-	return &t, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trusted, c.chain = &t, chain
+	return nil
 }
 
 // checkpoint is the block of the trusted checkpoint.
-func (c *Client) checkpoint(ctx context.Context) (*proof.LightBlock, error) {
-	b, err := c.lightBlock(ctx, c.trust.Checkpoint.Height, nil)
+func (c *Client) checkpoint(ctx context.Context, node Transport) (*proof.LightBlock, error) {
+	b, err := c.lightBlock(ctx, node, c.trust.Checkpoint.Height, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +192,7 @@ func (c *Client) checkpoint(ctx context.Context) (*proof.LightBlock, error) {
 	if hash := b.Validators.Hash(); string(hash[:]) != string(b.Header.ValidatorsHash) {
 		return nil, hufu.Refuse(RuleBadValidators, "not the validators of height %d", b.Header.Height)
 	}
-	if err := proof.VerifyCommit(c.trust.Network, b.Validators, &b.SignedHeader); err != nil {
+	if err := proof.VerifyCommit(c.rules.Network, b.Validators, &b.SignedHeader); err != nil {
 		return nil, lie(err)
 	}
 	return b, nil
@@ -176,7 +216,7 @@ func (c *Client) next(latest hufu.Height) hufu.Height {
 
 // advance verifies the header at height and what follows from it for those who wait, and then makes
 // it the trusted one.
-func (c *Client) advance(ctx context.Context, height hufu.Height) error {
+func (c *Client) advance(ctx context.Context, lead *peer, height hufu.Height) error {
 	c.mu.Lock()
 	searching := len(c.waiting) > 0 && height == c.trusted.Height+1
 	c.mu.Unlock()
@@ -186,27 +226,29 @@ func (c *Client) advance(ctx context.Context, height hufu.Height) error {
 		txs     [][]byte
 		results []Result
 	)
+	heard := c.consult(ctx, lead, height)
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		block, err = c.lightBlock(gctx, height, c.trusted)
+		block, err = c.lightBlock(gctx, lead, height, c.trusted)
 		return err
 	})
 	if searching {
 		group.Go(func() (err error) {
-			txs, err = c.transport.Block(gctx, height)
+			txs, err = lead.Block(gctx, height)
 			return unreachable(err)
 		})
 	}
 	if len(c.found) > 0 {
 		group.Go(func() (err error) {
-			results, err = c.transport.Results(gctx, height-1)
+			results, err = lead.Results(gctx, height-1)
 			return unreachable(err)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if _, err := c.verify(ctx, *c.trusted, block); err != nil {
+	path, err := c.verify(ctx, lead, *c.trusted, block)
+	if err != nil {
 		return err
 	}
 	if len(c.found) > 0 {
@@ -219,21 +261,27 @@ func (c *Client) advance(ctx context.Context, height hufu.Height) error {
 			return err
 		}
 	}
+	if err := c.compare(ctx, heard, path); err != nil {
+		return err
+	}
 	// Nothing can be refused any more.
 	c.settle(results)
 	if searching {
 		c.search(block, txs)
 	}
-	c.accept(block)
+	c.accept(path)
+	c.save(false)
 	return nil
 }
 
-// accept makes b the trusted header and the state it commits to the head.
-func (c *Client) accept(b *proof.LightBlock) {
+// accept makes the end of a verified path the trusted header and the state it commits to the head.
+func (c *Client) accept(path []*proof.LightBlock) {
+	b := path[len(path)-1]
 	t, head := b.Trust(), b.Header.AsOf()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trusted, c.head, c.failure = &t, &head, nil
+	c.chain = c.shorten(append(c.chain[:len(c.chain):len(c.chain)], path...), maxChain)
 	if c.cache == nil || c.cache.root != head.AppHash {
 		c.cache = newCache(head.AppHash)
 	}
@@ -256,8 +304,8 @@ func (c *Client) accept(b *proof.LightBlock) {
 
 // lightBlock fetches the header at height. Validators are asked for only when they are not those
 // of trusted.
-func (c *Client) lightBlock(ctx context.Context, height hufu.Height, trusted *proof.Trusted) (*proof.LightBlock, error) {
-	sh, err := c.transport.SignedHeader(ctx, height)
+func (c *Client) lightBlock(ctx context.Context, node Transport, height hufu.Height, trusted *proof.Trusted) (*proof.LightBlock, error) {
+	sh, err := node.SignedHeader(ctx, height)
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -271,7 +319,7 @@ func (c *Client) lightBlock(ctx context.Context, height hufu.Height, trusted *pr
 			return b, nil
 		}
 	}
-	if b.Validators, err = c.transport.Validators(ctx, height); err != nil {
+	if b.Validators, err = node.Validators(ctx, height); err != nil {
 		return nil, unreachable(err)
 	}
 	return b, nil
@@ -279,7 +327,7 @@ func (c *Client) lightBlock(ctx context.Context, height hufu.Height, trusted *pr
 
 // verify checks b from what is trusted, through heights between where the validators changed. The
 // result is the blocks it went through, b last.
-func (c *Client) verify(ctx context.Context, trusted proof.Trusted, b *proof.LightBlock) ([]*proof.LightBlock, error) {
+func (c *Client) verify(ctx context.Context, node Transport, trusted proof.Trusted, b *proof.LightBlock) ([]*proof.LightBlock, error) {
 	var path []*proof.LightBlock
 	todo := []*proof.LightBlock{b}
 	for len(todo) > 0 {
@@ -291,7 +339,7 @@ func (c *Client) verify(ctx context.Context, trusted proof.Trusted, b *proof.Lig
 			path = append(path, next)
 			todo = todo[:len(todo)-1]
 		case hufu.RuleOf(err) == proof.RuleDistant:
-			middle, err := c.lightBlock(ctx, (trusted.Height+next.Header.Height)/2, &trusted)
+			middle, err := c.lightBlock(ctx, node, (trusted.Height+next.Header.Height)/2, &trusted)
 			if err != nil {
 				return nil, err
 			}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -66,6 +67,16 @@ var errMoved = errors.New("client: the state moved during the read")
 // no effects before it returns nil. Errors of f are returned as they are; those of the node wrap
 // [ErrUnreachable] or are refusals by client.* rules, and are returned even if f swallowed them.
 func (c *Client) Read(ctx context.Context, f func(View) error) error {
+	for tried := 1; ; tried++ {
+		blamed, err := c.read(ctx, f)
+		if blamed == nil || tried >= len(c.peers) || c.turn(ctx, blamed) != nil {
+			return err
+		}
+	}
+}
+
+// read is Read with one node in the lead. An error that is this node's comes with it.
+func (c *Client) read(ctx context.Context, f func(View) error) (*peer, error) {
 	var (
 		touched [][]byte
 		on      *pinned
@@ -74,7 +85,7 @@ func (c *Client) Read(ctx context.Context, f func(View) error) error {
 		if on == nil {
 			var err error
 			if on, err = c.newest(ctx); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		v := &view{client: c, ctx: ctx, pinned: *on, own: map[string][]byte{}, touched: touched}
@@ -84,11 +95,11 @@ func (c *Client) Read(ctx context.Context, f func(View) error) error {
 		case errors.Is(v.failure, errMoved):
 			continue
 		case v.failure != nil:
-			return v.failure
+			return v.blamed, v.failure
 		}
-		return err
+		return nil, err
 	}
-	return errors.Join(ErrUnreachable, errMoved)
+	return nil, errors.Join(ErrUnreachable, errMoved)
 }
 
 // pinned is a verified state and what is proven of it.
@@ -117,6 +128,7 @@ type view struct {
 	touched [][]byte
 	moved   *pinned // where to go on, when failure is errMoved
 	failure error
+	blamed  *peer // whose failure it is, or nil
 }
 
 func (v *view) AsOf() hufu.AsOf       { return v.asOf }
@@ -172,15 +184,18 @@ func (v *view) fetch(key []byte) error {
 			ask = append(ask, k)
 		}
 	}
-	answer, err := v.client.prove(v.ctx, ask)
-	if err != nil {
-		return err
-	}
-	if answer.Root != v.asOf.AppHash {
-		if v.moved, err = v.client.adopt(v.ctx, v.asOf.Height, answer); err != nil {
-			return err
+	lead := v.client.lead()
+	answer, err := v.client.prove(v.ctx, lead, ask)
+	if err == nil && answer.Root != v.asOf.AppHash {
+		if v.moved, err = v.client.adopt(v.ctx, v.asOf.Height, answer); err == nil {
+			return errMoved
 		}
-		return errMoved
+	}
+	if err != nil {
+		if v.ctx.Err() == nil {
+			v.blamed = lead
+		}
+		return err
 	}
 	for i := range answer.Items {
 		v.own[string(answer.Items[i].Key)] = answer.Items[i].Value
@@ -197,14 +212,14 @@ func (v *view) moving() bool {
 	return v.client.head.AppHash != v.asOf.AppHash
 }
 
-// prove asks the node for keys and checks the proofs against the answer's root, which is not yet
+// prove asks a node for keys and checks the proofs against the answer's root, which is not yet
 // known to be signed.
-func (c *Client) prove(ctx context.Context, keys [][]byte) (*proof.Answer, error) {
+func (c *Client) prove(ctx context.Context, node Transport, keys [][]byte) (*proof.Answer, error) {
 	data, err := encoding.Marshal(keys)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := c.transport.Query(ctx, proof.PathProve, data)
+	raw, err := node.Query(ctx, proof.PathProve, data)
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -250,6 +265,8 @@ func (c *Client) adopt(ctx context.Context, from hufu.Height, answer *proof.Answ
 			return nil, nil
 		case polls.ended >= polled && polls.height < answer.Height:
 			return nil, hufu.Refuse(RuleBadRoot, "an answer for height %d of a node at height %d", answer.Height, polls.height)
+		case polls.idle >= halted:
+			return nil, fmt.Errorf("%w: %w since height %d", ErrUnreachable, ErrHalted, polls.height)
 		}
 		if err := c.wait(ctx, changed); err != nil {
 			return nil, err

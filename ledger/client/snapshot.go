@@ -61,7 +61,8 @@ func (s *Snapshot) Len() int { return len(s.records) }
 // went through. What was written before an error is of no use.
 func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, error) {
 	var none hufu.AsOf
-	first, err := c.snapshotPage(ctx, 0)
+	lead := c.lead() // a session is one node's
+	first, err := c.snapshotPage(ctx, lead, 0)
 	if err != nil {
 		return none, err
 	}
@@ -91,11 +92,14 @@ func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, er
 	}
 	pr, pw := io.Pipe()
 	checked := make(chan error, 1)
+	c.mu.Lock()
+	trust := c.trust
+	c.mu.Unlock()
 	go func() {
-		_, err := OpenSnapshot(pr, c.trust, c.now())
+		_, err := OpenSnapshot(pr, trust, c.now(), 0)
 		checked <- errors.Join(err, pr.CloseWithError(err))
 	}()
-	err = c.writeSnapshot(ctx, io.MultiWriter(w, pw), raw, first.Session)
+	err = c.writeSnapshot(ctx, lead, io.MultiWriter(w, pw), raw, first.Session)
 	err = errors.Join(err, pw.CloseWithError(err))
 	if verdict := <-checked; err == nil {
 		err = verdict
@@ -108,21 +112,43 @@ func (c *Client) ExportSnapshot(ctx context.Context, w io.Writer) (hufu.AsOf, er
 
 // path is the verified blocks from the client's trust to height, that of a checkpoint included.
 func (c *Client) path(ctx context.Context, height hufu.Height) ([]*proof.LightBlock, error) {
-	var before []*proof.LightBlock
-	trusted := proof.TrustGenesis(c.trust.GenesisTime, c.trust.Validators)
-	if c.trust.Checkpoint != nil {
-		b, err := c.checkpoint(ctx)
-		if err != nil || b.Header.Height == height {
-			return []*proof.LightBlock{b}, err
-		}
-		before, trusted = append(before, b), b.Trust()
+	if _, err := c.Head(ctx); err != nil {
+		return nil, err
 	}
-	b, err := c.lightBlock(ctx, height, nil)
+	lead := c.lead()
+	c.mu.Lock()
+	trust, before := c.trust, c.chain
+	c.mu.Unlock()
+	// What is verified already needs no node, which may not have it any more.
+	n := len(before)
+	for n > 0 && before[n-1].Header.Height > height {
+		n--
+	}
+	before = before[:n:n]
+	from := proof.TrustGenesis(trust.GenesisTime, trust.Validators)
+	switch {
+	case n > 0 && before[n-1].Header.Height == height:
+		return c.shortest(before), nil
+	case n > 0:
+		from = before[n-1].Trust()
+	case trust.Checkpoint != nil:
+		return nil, hufu.Refuse(RuleBadHeader, "height %d is before the trusted checkpoint", height)
+	}
+	b, err := c.lightBlock(ctx, lead, height, nil)
 	if err != nil {
 		return nil, err
 	}
-	after, err := c.verify(ctx, trusted, b)
-	return append(before, after...), err
+	after, err := c.verify(ctx, lead, from, b)
+	if err != nil {
+		return nil, err
+	}
+	return c.shortest(append(before, after...)), nil
+}
+
+func (c *Client) shortest(path []*proof.LightBlock) []*proof.LightBlock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shorten(path, 1)
 }
 
 func encodePath(path []*proof.LightBlock) ([]byte, error) {
@@ -136,7 +162,7 @@ func encodePath(path []*proof.LightBlock) ([]byte, error) {
 	return encoding.Marshal(out)
 }
 
-func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, path []byte, session uint64) error {
+func (c *Client) writeSnapshot(ctx context.Context, node Transport, w io.Writer, path []byte, session uint64) error {
 	if _, err := io.WriteString(w, snapshotMagic); err != nil {
 		return err
 	}
@@ -144,7 +170,7 @@ func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, path []byte, se
 		return err
 	}
 	for {
-		page, err := c.snapshotPage(ctx, session)
+		page, err := c.snapshotPage(ctx, node, session)
 		if err != nil {
 			return err
 		}
@@ -166,12 +192,12 @@ func (c *Client) writeSnapshot(ctx context.Context, w io.Writer, path []byte, se
 	}
 }
 
-func (c *Client) snapshotPage(ctx context.Context, session uint64) (*proof.SnapshotPage, error) {
+func (c *Client) snapshotPage(ctx context.Context, node Transport, session uint64) (*proof.SnapshotPage, error) {
 	data, err := encoding.Marshal(proof.SnapshotRequest{Session: session})
 	if err != nil {
 		return nil, err
 	}
-	raw, err := c.transport.Query(ctx, proof.PathSnapshot, data)
+	raw, err := node.Query(ctx, proof.PathSnapshot, data)
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -189,13 +215,13 @@ func writePart(w io.Writer, part []byte) error {
 
 // OpenSnapshot reads what ExportSnapshot wrote, and verifies it from trust as of now: the commits by
 // the light client's rules, the records by their root. The trusting period decides how old a
-// snapshot may be relative to trust; how stale it may be for a decision is the contract's matter. With
-// a checkpoint as trust, the snapshot must have been exported by a client with that checkpoint.
+// snapshot may be relative to trust, maxAge how old its state may be, unless it is 0; how stale it may be for a decision is
+// the contract's matter. With a checkpoint as trust, the snapshot must have been exported by a client with that checkpoint.
 //
 // Everything that is wrong with a file is a refusal: [RuleBadSnapshot], [RuleSnapshotCut] or
-// [RuleSnapshotOrder] for its form, a rule of package proof for its commits, and [RuleBadRoot] for
-// records that are not all those signed.
-func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
+// [RuleSnapshotOrder] for its form, [RuleSnapshotOld] for its age, a rule of package proof for its commits, and
+// [RuleBadRoot] for records that are not all those signed.
+func OpenSnapshot(r io.Reader, trust Trust, now time.Time, maxAge time.Duration) (*Snapshot, error) {
 	if err := trust.check(); err != nil {
 		return nil, err
 	}
@@ -213,6 +239,10 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 	signed, err := signedBy(raw, &trust, now)
 	if err != nil {
 		return nil, err
+	}
+	if age := now.Sub(signed.Header.Time); maxAge > 0 && age > maxAge {
+		return nil, hufu.Refuse(RuleSnapshotOld, "the snapshot is of %s, %s ago, more than %s",
+			signed.Header.Time.UTC().Format(time.RFC3339), age.Round(time.Second), maxAge)
 	}
 	s := &Snapshot{network: trust.Network, asOf: signed.Header.AsOf(), signed: signed, records: map[string][]byte{}}
 	records, err := readRecords(r)
@@ -234,43 +264,19 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time) (*Snapshot, error) {
 
 // signedBy verifies a snapshot's path from trust and returns the block at its end.
 func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.LightBlock, error) {
-	var encoded [][]byte
-	if err := encoding.Unmarshal(raw, &encoded); err != nil || len(encoded) == 0 {
+	path, err := decodePath(raw)
+	if err != nil {
 		return nil, hufu.Refuse(RuleBadSnapshot, "the signed headers do not read as such")
 	}
-	path := make([]*proof.LightBlock, len(encoded))
-	for i := range encoded {
-		var err error
-		if path[i], err = proof.ParseLightBlock(encoded[i]); err != nil {
-			return nil, hufu.Refuse(RuleBadSnapshot, "a signed header does not read as one")
-		}
+	rules := proof.Rules{Network: trust.Network, Period: trust.period(), Drift: DefaultDrift}
+	end, err := trust.follow(path, rules, now)
+	if err != nil {
+		return nil, err
 	}
-	start := proof.TrustGenesis(trust.GenesisTime, trust.Validators)
-	last := path[len(path)-1]
-	if trust.Checkpoint != nil {
-		first := path[0]
-		if first.Header.Height != trust.Checkpoint.Height || first.Header.Hash() != trust.Checkpoint.Hash {
-			return nil, hufu.Refuse(proof.RuleHeader, "the snapshot does not begin at the trusted checkpoint")
-		}
-		if hash := first.Validators.Hash(); !bytes.Equal(hash[:], first.Header.ValidatorsHash) {
-			return nil, hufu.Refuse(proof.RuleValidators, "not the validators of the trusted checkpoint")
-		}
-		if err := proof.VerifyCommit(trust.Network, first.Validators, &first.SignedHeader); err != nil {
-			return nil, err
-		}
-		start, path = first.Trust(), path[1:]
-	}
-	if len(path) == 0 && !start.Time.Add(trust.period()).After(now) {
+	if len(path) == 1 && trust.Checkpoint != nil && !end.Time.Add(trust.period()).After(now) {
 		return nil, hufu.Refuse(proof.RuleExpired, "trust in the checkpoint ended")
 	}
-	rules := proof.Rules{Network: trust.Network, Period: trust.period(), Drift: DefaultDrift}
-	for _, b := range path {
-		if err := rules.Verify(&start, b, now); err != nil {
-			return nil, err
-		}
-		start = b.Trust()
-	}
-	return last, nil
+	return path[len(path)-1], nil
 }
 
 func readRecords(r io.Reader) ([]proof.KV, error) {

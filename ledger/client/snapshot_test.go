@@ -78,7 +78,7 @@ func TestSnapshotIsTheState(t *testing.T) {
 		keys = append(keys, did.StateKey(s.person(c).id))
 	}
 	file, asOf := export(t, s, c)
-	snap, err := client.OpenSnapshot(bytes.NewReader(file), s.trust(), time.Now())
+	snap, err := client.OpenSnapshot(bytes.NewReader(file), s.trust(), time.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestSnapshotRefused(t *testing.T) {
 		"block twice":      {blocks(func(b [][]byte) [][]byte { return append(b, b[0]) }), proof.RuleHeight},
 	} {
 		t.Run(name, func(t *testing.T) {
-			snap, err := client.OpenSnapshot(bytes.NewReader(r.file), s.trust(), time.Now())
+			snap, err := client.OpenSnapshot(bytes.NewReader(r.file), s.trust(), time.Now(), 0)
 			wantRule(t, err, r.rule)
 			if snap != nil {
 				t.Error("a snapshot beside the refusal")
@@ -222,14 +222,14 @@ func TestSnapshotRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			trust := s.trust()
 			r.change(&trust)
-			_, err := client.OpenSnapshot(bytes.NewReader(file), trust, r.now)
+			_, err := client.OpenSnapshot(bytes.NewReader(file), trust, r.now, 0)
 			wantRule(t, err, r.rule)
 		})
 	}
 
 	// A disk that fails is not a bad snapshot.
 	broken := io.MultiReader(bytes.NewReader(file[:len(file)/2]), failing{})
-	if _, err := client.OpenSnapshot(broken, s.trust(), time.Now()); !errors.Is(err, os.ErrPermission) {
+	if _, err := client.OpenSnapshot(broken, s.trust(), time.Now(), 0); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("an unreadable file: %v", err)
 	}
 }
@@ -252,10 +252,10 @@ func TestSnapshotEveryByte(t *testing.T) {
 	for i := range file {
 		bad := bytes.Clone(file)
 		bad[i] ^= 0x10
-		if _, err := client.OpenSnapshot(bytes.NewReader(bad), trust, now); hufu.RuleOf(err) == "" && !sameMeaning(t, file, bad) {
+		if _, err := client.OpenSnapshot(bytes.NewReader(bad), trust, now, 0); hufu.RuleOf(err) == "" && !sameMeaning(t, file, bad) {
 			t.Fatalf("byte %d of %d altered: %v", i, len(file), err)
 		}
-		if _, err := client.OpenSnapshot(bytes.NewReader(file[:i]), trust, now); hufu.RuleOf(err) == "" {
+		if _, err := client.OpenSnapshot(bytes.NewReader(file[:i]), trust, now, 0); hufu.RuleOf(err) == "" {
 			t.Fatalf("cut at byte %d of %d: %v", i, len(file), err)
 		}
 	}
@@ -299,7 +299,7 @@ func TestSnapshotTrust(t *testing.T) {
 	}
 	s.replaceValidator(c, 1)
 	file, asOf := export(t, s, c)
-	snap, err := client.OpenSnapshot(bytes.NewReader(file), s.trust(), time.Now())
+	snap, err := client.OpenSnapshot(bytes.NewReader(file), s.trust(), time.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,14 +309,14 @@ func TestSnapshotTrust(t *testing.T) {
 	trust := s.trust()
 	trust.Validators, trust.Checkpoint, trust.Period = nil, &point, time.Hour
 	file, asOf = export(t, s, s.dial(s.node.URL(), trust, client.Options{}))
-	if snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now()); err != nil || snap.AsOf() != asOf {
+	if snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now(), 0); err != nil || snap.AsOf() != asOf {
 		t.Errorf("from a checkpoint: %v", err)
 	}
-	_, err = client.OpenSnapshot(bytes.NewReader(file), trust, time.Now().Add(2*time.Hour))
+	_, err = client.OpenSnapshot(bytes.NewReader(file), trust, time.Now().Add(2*time.Hour), 0)
 	wantRule(t, err, proof.RuleExpired)
 	wrong := trust
 	wrong.Checkpoint = &client.Checkpoint{Height: point.Height, Hash: hufu.Digest{1}}
-	_, err = client.OpenSnapshot(bytes.NewReader(file), wrong, time.Now())
+	_, err = client.OpenSnapshot(bytes.NewReader(file), wrong, time.Now(), 0)
 	wantRule(t, err, proof.RuleHeader)
 
 	// The checkpoint itself may be all there is of the way.
@@ -335,10 +335,10 @@ func TestSnapshotTrust(t *testing.T) {
 	}
 	file = whole(file, short, p3[1], p3[2])
 	trust.Checkpoint = &client.Checkpoint{Height: last.Header.Height, Hash: last.Header.Hash()}
-	if snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now()); err != nil || snap.AsOf() != asOf {
+	if snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, time.Now(), 0); err != nil || snap.AsOf() != asOf {
 		t.Error(err)
 	}
-	_, err = client.OpenSnapshot(bytes.NewReader(file), trust, time.Now().Add(2*time.Hour))
+	_, err = client.OpenSnapshot(bytes.NewReader(file), trust, time.Now().Add(2*time.Hour), 0)
 	wantRule(t, err, proof.RuleExpired)
 }
 
@@ -416,7 +416,7 @@ func FuzzOpenSnapshot(f *testing.F) {
 		f.Fatal(err)
 	}
 	at := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-	good, err := client.OpenSnapshot(bytes.NewReader(seed), trust, at)
+	good, err := client.OpenSnapshot(bytes.NewReader(seed), trust, at, 0)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func FuzzOpenSnapshot(f *testing.F) {
 	f.Add(seed[:magicLen])
 	f.Add(whole(seed, []byte{0x80}, nil))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, at)
+		snap, err := client.OpenSnapshot(bytes.NewReader(file), trust, at, 0)
 		switch {
 		case err != nil && hufu.RuleOf(err) == "":
 			t.Fatalf("an error that is no refusal: %v", err)

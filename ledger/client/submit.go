@@ -61,7 +61,7 @@ type settled struct {
 //
 // Offering the same transaction again is safe: it takes effect once.
 func (c *Client) Submit(ctx context.Context, raw []byte) (Receipt, error) {
-	t, err := tx.Parse(raw, c.trust.Network)
+	t, err := tx.Parse(raw, c.Network())
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -101,7 +101,7 @@ func (c *Client) register(id hufu.Digest, expires hufu.Height, raw []byte) (*wai
 	ctx, cancel := context.WithCancel(c.ctx)
 	w := &waiter{expires: expires, callers: 1, cancel: cancel, done: make(chan struct{})}
 	c.waiting[id] = w
-	c.offers.Go(func() {
+	c.work.Go(func() {
 		if err := c.offer(ctx, w, raw); err != nil && ctx.Err() == nil {
 			c.fail(id, w, err)
 		}
@@ -121,19 +121,29 @@ func (c *Client) leave(id hufu.Digest, w *waiter) {
 	}
 }
 
-// offer broadcasts until the node has room.
+// offer broadcasts until a node has room. When another node takes the lead before the transaction is in a
+// block, it is offered to that one, too: the first may have kept it to itself.
 func (c *Client) offer(ctx context.Context, w *waiter, raw []byte) error {
-	for {
+	for failed := 0; ; {
 		head, err := c.Head(ctx)
 		if err != nil {
 			return errors.Join(c.noRoom(w), err)
 		}
-		a, err := c.transport.Broadcast(ctx, raw)
-		switch {
-		case err != nil:
+		lead := c.lead()
+		a, err := lead.Broadcast(ctx, raw)
+		if err != nil {
+			if failed++; failed < len(c.peers) && c.turn(ctx, lead) == nil {
+				continue
+			}
 			return errors.Join(ErrUnknownOutcome, unreachable(err)) // it may have got there
+		}
+		failed = 0
+		switch {
 		case a.Rule == "" || a.Rule == RuleKnown:
-			return nil
+			if err := c.awaitTurn(ctx, lead); err != nil {
+				return nil //nolint:nilerr // nobody waits any more
+			}
+			continue
 		case a.Rule != RuleBusy:
 			return &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
 		}

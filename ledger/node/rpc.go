@@ -24,6 +24,7 @@ func served() []string {
 	return []string{
 		"health", "status", "net_info", "genesis", "genesis_chunked", "blockchain", "header", "block",
 		"block_results", "commit", "validators", "consensus_params", "abci_query", "abci_info",
+		"broadcast_evidence", // which the engine checks before it keeps it
 	}
 }
 
