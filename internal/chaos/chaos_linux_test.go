@@ -44,7 +44,10 @@ func TestScenarios(t *testing.T) {
 		if rounds == 0 {
 			continue
 		}
-		t.Run(s.name, func(t *testing.T) { play(t, s, rounds) })
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait for each other's votes
+			play(t, s, rounds)
+		})
 	}
 }
 

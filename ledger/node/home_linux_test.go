@@ -4,36 +4,23 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
+	"github.com/hufu-id/hufu/internal/disktest"
 	"github.com/hufu-id/hufu/ledger/node"
 )
 
-// mount puts a small file system of its own under a directory, where the test may do that.
-func mount(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("a file system to fill or to protect needs the right to mount one (root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 func TestSmallDisk(t *testing.T) {
 	n, cfg := found(t)
-	disk := mount(t, "size=64k")
+	disk := t.TempDir()
+	disktest.Mount(t, disk, 64<<10)
 	cfg.Home = filepath.Join(disk, "node")
 	if err := node.InitHome(cfg.Home, n.Genesis); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, n, cfg, node.ErrDiskFull)
-	tiny := mount(t, "size=4k")
+	tiny := t.TempDir()
+	disktest.Mount(t, tiny, 4<<10)
 	if err := node.InitHome(tiny, make([]byte, 8<<10)); err == nil {
 		t.Error("what is no genesis made a home")
 	}
@@ -47,14 +34,13 @@ func TestSmallDisk(t *testing.T) {
 
 func TestReadOnlyHome(t *testing.T) {
 	n, cfg := found(t)
-	disk := mount(t, "size=1m")
+	disk := t.TempDir()
+	room := disktest.Mount(t, disk, 1<<20)
 	cfg.Home = filepath.Join(disk, "node")
 	if err := node.InitHome(cfg.Home, n.Genesis); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+	room.Protect()
 	refused(t, n, cfg, node.ErrReadOnly)
 	if err := node.InitHome(filepath.Join(disk, "another"), n.Genesis); !errors.Is(err, node.ErrReadOnly) {
 		t.Error(err)
