@@ -336,6 +336,7 @@ func printLedger(w io.Writer, f *bench.LedgerFigures) {
 	}
 	fmt.Fprintf(w, "                commit under light load: p50 %.1f ms, p99 %.1f ms (bar: at most %d and %d ms); proven to a client: p50 %.1f ms, p99 %.1f ms\n",
 		f.CommitP50Millis, f.CommitP99Millis, bench.IdleP50Bar, bench.IdleP99Bar, f.ProvenP50Millis, f.ProvenP99Millis)
+	fmt.Fprintf(w, "                replayed by an auditor at %.0f tx/s, %.2f of it live (bar: at least %d)\n", f.ReplayTxPerS, f.ReplayRatio, bench.ReplayBar)
 }
 
 func printStore(w io.Writer, f *bench.StoreFigures) {

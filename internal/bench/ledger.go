@@ -50,6 +50,8 @@ type LedgerFigures struct {
 	CommitP99Millis  float64 `json:"commit_p99_ms"`      //
 	ProvenP50Millis  float64 `json:"proven_p50_ms"`      // the same through the verifying client: from offering to a receipt that is proven
 	ProvenP99Millis  float64 `json:"proven_p99_ms"`      //
+	ReplayTxPerS     float64 `json:"replay_tx_per_s"`    // replayed by an auditor from a node's RPC, everything checked again
+	ReplayRatio      float64 `json:"replay_ratio"`       // that ÷ TxPerS
 
 	Overload *OverloadFigures `json:"overload,omitempty"`
 }
@@ -62,6 +64,7 @@ const (
 	IdleP50Bar        = 60
 	IdleP99Bar        = 250
 	FourValidatorsBar = 4000
+	ReplayBar         = 1 // the least that ReplayRatio may be
 )
 
 // LedgerCPU splits processor time in microseconds per transaction, of all validators together. Engine,
@@ -167,7 +170,7 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	var ours, bare, ratios []float64
 	var total, engine spent
 	var blocks hufu.Height
-	for range l.Rounds {
+	for round := range l.Rounds {
 		var took [2]spent
 		for i, start := range []starter{node.StartBare, node.Start} {
 			if err := l.with(ctx, start, func(v *validators) error {
@@ -176,6 +179,9 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 				took[i], err = measure(func() error { return l.load(ctx, v) })
 				if i == 1 {
 					blocks += v.nodes[0].Height() - before
+				}
+				if err == nil && i == 1 && round == l.Rounds-1 {
+					f.ReplayTxPerS, err = l.replay(ctx, v)
 				}
 				return err
 			}); err != nil {
@@ -190,6 +196,7 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	}
 	all := l.Rounds * l.Transactions
 	f.TxPerS, f.BareTxPerS, f.Ratio = median(ours), median(bare), median(ratios)
+	f.ReplayRatio = f.ReplayTxPerS / f.TxPerS
 	f.CPU.Total, f.CPU.Engine = micros(all, total.cpu), micros(all, engine.cpu)
 	f.BlockTxs = float64(all) / float64(max(blocks, 1))
 	return nil

@@ -20,6 +20,7 @@ func TestMeasureLedger(t *testing.T) {
 		"total": f.CPU.Total, "engine": f.CPU.Engine, "verification": f.CPU.Verification, "store": f.CPU.Store,
 		"composed_ratio": f.ComposedRatio, "composed_cpu_ratio": f.ComposedCPURatio,
 		"commit_p50": f.CommitP50Millis, "proven_p99": f.ProvenP99Millis,
+		"replay_tx_per_s": f.ReplayTxPerS, "replay_ratio": f.ReplayRatio,
 	} {
 		if v <= 0 {
 			t.Errorf("%s is %v", name, v)
