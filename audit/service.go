@@ -23,7 +23,7 @@ import (
 // Report is what a replay found.
 type Report struct {
 	Network      hufu.Network    `json:"network"`
-	From         hufu.Height     `json:"from"` // height whose state the replay began with: 0, genesis, or a snapshot's
+	From         hufu.Height     `json:"from"`         // height whose state the replay began with: 0, genesis, or a snapshot's
 	Height       hufu.Height     `json:"height"`       // of the last block replayed
 	Time         time.Time       `json:"time"`         // of it
 	Blocks       int             `json:"blocks"`       // replayed
@@ -32,10 +32,10 @@ type Report struct {
 	Kinds        map[tx.Kind]int `json:"kinds"`        // transactions of each kind that took effect
 	AppHash      hufu.Digest     `json:"app_hash"`     // that the replay came to
 	AppHashMatch bool            `json:"app_hash_match"`
-	Disk         *Disk           `json:"disk,omitempty"`       // when the blocks are from a node's home
-	Divergence   *Divergence     `json:"divergence,omitempty"` // where the ledger is not what it should be
+	Disk         *Disk           `json:"disk,omitempty"`        // when the blocks are from a node's home
+	Divergence   *Divergence     `json:"divergence,omitempty"`  // where the ledger is not what it should be
 	Convictions  []Conviction    `json:"convictions,omitempty"` // of validators, the newest first
-	PerBlock     []int           `json:"-"`                    // transactions of each block replayed
+	PerBlock     []int           `json:"-"`                     // transactions of each block replayed
 }
 
 // Disk is how the state in a node's home compares with what its blocks make.

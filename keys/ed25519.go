@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"sync/atomic"
 
 	"filippo.io/edwards25519"
 	"github.com/hdevalence/ed25519consensus"
@@ -20,7 +19,9 @@ func (edScheme) parse(raw []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, edScheme{}.check(key)
+	k := key.(*edKey)
+	k.minusA, err = k.point()
+	return k, err
 }
 
 // read looks at the encoding alone. ZIP-215 also accepts non-canonical ones; for a key they would only give
@@ -40,25 +41,22 @@ func (edScheme) check(pub any) error {
 	return err
 }
 
-// edKey is a public key whose point is decoded once, when it is first needed: decoding is a tenth of
-// verifying.
+// edKey is a public key. The point of one that was parsed is decoded once: decoding is a tenth of verifying.
 type edKey struct {
 	raw    ed25519.PublicKey
-	minusA atomic.Pointer[edwards25519.Point]
+	minusA *edwards25519.Point // nil when the key was only read
 }
 
 // point is the negated point, for verifying.
 func (k *edKey) point() (*edwards25519.Point, error) {
-	if p := k.minusA.Load(); p != nil {
-		return p, nil
+	if k.minusA != nil {
+		return k.minusA, nil
 	}
 	p, err := new(edwards25519.Point).SetBytes(k.raw)
 	if err != nil {
 		return nil, errors.New("not a point of the curve")
 	}
-	p.Negate(p)
-	k.minusA.Store(p)
-	return p, nil
+	return p.Negate(p), nil
 }
 
 // smallYs are the y coordinates of the eight points whose order divides the cofactor: 0, 1, -1 and two more.

@@ -198,9 +198,9 @@ func badTransactions(t *testing.T, c *chain) map[string]badTx {
 	noPoint, _ := c.noPoint(3000)
 	return map[string]badTx{
 		"key that is no point": {noPoint, tx.RuleBody},
-		"empty":          {nil, tx.RuleMalformed},
-		"truncated":      {good[:len(good)-1], tx.RuleMalformed},
-		"trailing bytes": {append(bytes.Clone(good), 0), tx.RuleMalformed},
+		"empty":                {nil, tx.RuleMalformed},
+		"truncated":            {good[:len(good)-1], tx.RuleMalformed},
+		"trailing bytes":       {append(bytes.Clone(good), 0), tx.RuleMalformed},
 		"duplicate map keys": {altered(t, good, func(m *message) {
 			m.Payload = append(append([]byte{m.Payload[0] + 1}, m.Payload[1:]...), 7, 0xa0)
 		}), tx.RuleMalformed},

@@ -263,7 +263,10 @@ func (e *Executor) begin(b Block) (*run, error) {
 		e:       e,
 		ctx:     state.Context{Network: e.network, Height: b.Height, Time: b.Time.Unix()},
 		overlay: state.NewOverlay(e.reads),
-		out:     Outcome{Block: Block{Height: b.Height, Time: b.Time, Misbehaviour: b.Misbehaviour}, AppVersion: version},
+		out: Outcome{
+			Block: Block{Height: b.Height, Time: b.Time, Misbehaviour: b.Misbehaviour}, AppVersion: version,
+			Results: make([]Result, 0, len(b.Txs)), ids: make([]hufu.Digest, 0, len(b.Txs)),
+		},
 	}
 	return r, machine.BeginBlock(r.ctx, r.overlay, b.Misbehaviour)
 }

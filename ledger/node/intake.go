@@ -37,7 +37,7 @@ type intake struct {
 	enter   []*offer
 	bytes   int            // of all that were offered and not answered
 	of      map[source]int // of those, by source
-	working int // workers that have not ended
+	working int            // workers that have not ended
 	closed  bool
 	running sync.WaitGroup
 }

@@ -39,28 +39,30 @@ func newReads(st store.Store) *reads {
 
 // Get is [state.Reader]'s.
 func (r *reads) Get(key []byte) ([]byte, error) {
-	k, _, err := r.get(key)
+	k, err := r.get(key)
 	return k.value, err
 }
 
 // Kept is [state.Keeper]'s.
-func (r *reads) Kept(key []byte, decode func(raw []byte) (any, error)) (any, error) {
-	k, at, err := r.get(key)
-	if err != nil || k.value == nil || k.decoded != nil {
-		return k.decoded, err
-	}
-	decoded, err := decode(k.value)
-	if err != nil || at == nil {
-		return decoded, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at.decoded = decoded // of at's value, whether or not that is still the key's
-	return decoded, nil
+func (r *reads) Kept(key []byte) (raw []byte, decoded any, err error) {
+	k, err := r.get(key)
+	return k.value, k.decoded, err
 }
 
-// get returns what is kept of key, and where, nil when it could not be kept.
-func (r *reads) get(key []byte) (kept, *kept, error) {
+// Keep is [state.Keeper]'s.
+func (r *reads) Keep(key, raw []byte, decoded any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.young[string(key)]
+	if at == nil {
+		at = r.old[string(key)]
+	}
+	if at != nil && sameMemory(at.value, raw) {
+		at.decoded = decoded
+	}
+}
+
+func (r *reads) get(key []byte) (kept, error) {
 	r.mu.RLock()
 	at := r.young[string(key)]
 	if at == nil {
@@ -73,28 +75,26 @@ func (r *reads) get(key []byte) (kept, *kept, error) {
 	}
 	r.mu.RUnlock()
 	if at != nil {
-		return k, at, nil
+		return k, nil
 	}
 	var err error
 	if k.value, err = r.store.Get(key); err != nil {
-		return k, nil, err
+		return k, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.commits == commits { // otherwise it may be what was there before
-		at = r.keep(string(key), k.value)
+		r.keep(string(key), k.value)
 	}
-	return k, at, nil
+	return k, nil
 }
 
-func (r *reads) keep(key string, value []byte) *kept {
+func (r *reads) keep(key string, value []byte) {
 	if r.bytes >= maxReadBytes {
 		r.young, r.old, r.bytes = map[string]*kept{}, r.young, 0
 	}
-	at := &kept{value: value}
-	r.young[key] = at
+	r.young[key] = &kept{value: value}
 	r.bytes += len(key) + len(value) + readOverhead
-	return at
 }
 
 // committed tells what the last commit changed, before the next block is executed.

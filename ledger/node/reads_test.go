@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -29,6 +30,7 @@ func TestReadsFollowTheStore(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	key := func(i int) []byte { return fmt.Appendf(nil, "key %d", i) }
 	const keys = 40
+	known := 0
 	for height := hufu.Height(1); height < 200; height++ {
 		var changes []store.Change
 		for i := range keys {
@@ -46,14 +48,23 @@ func TestReadsFollowTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if decoded, err := r.Kept(k, func(raw []byte) (any, error) { return len(raw), nil }); err != nil || (want == nil) != (decoded == nil) || want != nil && decoded != len(want) {
+			raw, decoded, err := r.Kept(k)
+			if err != nil || !bytes.Equal(raw, want) || decoded != nil && decoded != hufu.Digest(sha256.Sum256(want)) {
 				t.Fatalf("at height %d %s is decoded to %v of %d bytes (%v)", height, k, decoded, len(want), err)
 			}
+			if decoded != nil {
+				known++
+			}
+			r.Keep(k, raw, hufu.Digest(sha256.Sum256(raw)))
+			r.Keep(k, bytes.Clone(raw), "of another version")
 			got, err := r.Get(k)
 			if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
 				t.Fatalf("at height %d %s is %d bytes, not %d (%v)", height, k, len(got), len(want), err)
 			}
 		}
+	}
+	if known == 0 {
+		t.Error("what was kept is not found again")
 	}
 	if r.old == nil {
 		t.Error("one generation was enough: the test is too small")

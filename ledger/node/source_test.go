@@ -49,7 +49,9 @@ func TestShareOfIntake(t *testing.T) {
 	in := &intake{app: &app{}, of: map[source]int{}} // without workers what comes in stays
 	in.arrived = sync.NewCond(&in.mu)
 	raw := make([]byte, maxOffered>>10)
-	put := func(from source) bool { return in.put(&offer{raw: raw, from: from, done: make(chan struct{}, 1)}) == nil }
+	put := func(from source) bool {
+		return in.put(&offer{raw: raw, from: from, done: make(chan struct{}, 1)}) == nil
+	}
 	fill := func(from source) (taken int) {
 		for put(from) {
 			taken++

@@ -8,8 +8,8 @@ import "slices"
 type Overlay struct {
 	base    Reader
 	changed map[string]written
-	undo    []undone          // what savepoints need to go back, oldest first
-	marks   []int             // length of undo at each open savepoint
+	undo    []undone // what savepoints need to go back, oldest first
+	marks   []int    // length of undo at each open savepoint
 }
 
 // written is what was written at a key: nil value when it was deleted, and the record that the value was
@@ -39,28 +39,31 @@ func (o *Overlay) Get(key []byte) ([]byte, error) {
 	return o.base.Get(key)
 }
 
-// Kept is [Keeper]'s: what was changed here is decoded each time, unless it was written by [SaveKept]; the rest
-// is the base's to keep.
-func (o *Overlay) Kept(key []byte, decode func(raw []byte) (any, error)) (any, error) {
-	w, changed := o.changed[string(key)]
-	if w.decoded != nil {
-		return w.decoded, nil
+// Kept is [Keeper]'s: what was not changed here is the base's to keep.
+func (o *Overlay) Kept(key []byte) (raw []byte, decoded any, err error) {
+	if w, changed := o.changed[string(key)]; changed {
+		return w.value, w.decoded, nil
 	}
-	raw := w.value
-	if base, ok := o.base.(Keeper); ok && !changed {
-		return base.Kept(key, decode)
+	if base, ok := o.base.(Keeper); ok {
+		return base.Kept(key)
 	}
-	if !changed {
-		var err error
-		if raw, err = o.base.Get(key); err != nil {
-			return nil, err
-		}
-	}
-	if raw == nil {
-		return nil, nil
-	}
-	return decode(raw)
+	raw, err = o.base.Get(key)
+	return raw, nil, err
 }
+
+// Keep is [Keeper]'s.
+func (o *Overlay) Keep(key, raw []byte, decoded any) {
+	if w, changed := o.changed[string(key)]; changed {
+		if sameValue(w.value, raw) {
+			o.changed[string(key)] = written{w.value, decoded}
+		}
+	} else if base, ok := o.base.(Keeper); ok {
+		base.Keep(key, raw, decoded)
+	}
+}
+
+// sameValue reports whether both are one slice.
+func sameValue(a, b []byte) bool { return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] }
 
 // Set writes value at key. The overlay keeps value; the caller must not change it afterwards. An
 // empty value is a value; only nil deletes.

@@ -4,10 +4,12 @@ package state
 // every transaction and change with few.
 type Keeper interface {
 	Reader
-	// Kept is what decode makes of key's present value, now or when it was called for this value
-	// before; nil when there is none. One key's records are all decoded to one type. What is returned
-	// is shared, and nobody may change it.
-	Kept(key []byte, decode func(raw []byte) (any, error)) (any, error)
+	// Kept is key's present value, nil when there is none, and what it was decoded to, nil when Keep was not
+	// told yet. One key's records are all decoded to one type. What is returned is shared, and nobody may
+	// change it.
+	Kept(key []byte) (raw []byte, decoded any, err error)
+	// Keep says what a value from Kept was decoded to.
+	Keep(key, raw []byte, decoded any)
 }
 
 // Peek is [Load] for a record that is only looked at: it may be shared, and must not be changed.
@@ -16,13 +18,16 @@ func Peek[T any](r Reader, key []byte) (*T, error) {
 	if !ok {
 		return Load[T](r, key)
 	}
-	kept, err := k.Kept(key, func(raw []byte) (any, error) { return decode[T](key, raw) })
-	if err != nil || kept == nil {
+	raw, kept, err := k.Kept(key)
+	if err != nil || raw == nil {
 		return nil, err
 	}
-	rec, ok := kept.(*T)
-	if !ok { // the key's records are of another type after all
-		return Load[T](r, key)
+	if rec, ok := kept.(*T); ok {
+		return rec, nil
 	}
-	return rec, nil
+	rec, err := decode[T](key, raw)
+	if err == nil && kept == nil { // otherwise the key's records are of another type after all
+		k.Keep(key, raw, rec)
+	}
+	return rec, err
 }

@@ -15,14 +15,13 @@ type keeper struct {
 
 func (k *keeper) Get(key []byte) ([]byte, error) { return k.values[string(key)], nil }
 
-func (k *keeper) Kept(key []byte, decode func([]byte) (any, error)) (any, error) {
-	if d := k.decoded[string(key)]; d != nil || k.values[string(key)] == nil {
-		return d, nil
-	}
+func (k *keeper) Kept(key []byte) ([]byte, any, error) {
+	return k.values[string(key)], k.decoded[string(key)], nil
+}
+
+func (k *keeper) Keep(key, raw []byte, decoded any) {
 	k.times++
-	d, err := decode(k.values[string(key)])
-	k.decoded[string(key)] = d
-	return d, err
+	k.decoded[string(key)] = decoded
 }
 
 type counter struct {

@@ -67,13 +67,26 @@ func SaveKept[T any](o *Overlay, key []byte, rec *T) error {
 	return nil
 }
 
+// Plain is a record that is written with nearly every transaction, and has a form that is simple and common
+// enough to be written by hand. What AppendPlain appends is what [encoding.Marshal] gives; it is nil when
+// the record is not of that form.
+type Plain interface{ AppendPlain(b []byte) []byte }
+
 func encode[T any](key []byte, rec *T) ([]byte, error) {
+	if p, ok := any(rec).(Plain); ok {
+		if raw := p.AppendPlain(make([]byte, 0, plainRoom)); raw != nil {
+			return raw, nil
+		}
+	}
 	raw, err := encoding.Marshal(rec)
 	if err != nil {
 		return nil, fmt.Errorf("state: record at %q: %w", prefix(key), err)
 	}
 	return raw, nil
 }
+
+// plainRoom is enough for an identifier with one key and one to come.
+const plainRoom = 224
 
 // prefix is the readable start of a key.
 func prefix(key []byte) string {

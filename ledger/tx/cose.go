@@ -1,15 +1,16 @@
 package tx
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
 )
 
 // Heads and labels of COSE_Sign (RFC 9052 §4.1, §3.1; CBOR major types of RFC 8949 §3.1).
 const (
-	majorUint, majorNegint, majorBytes, majorText, majorArray, majorMap, majorTag byte = 0, 1, 2, 3, 4, 5, 6
+	majorUint, majorNegint, majorBytes = encoding.MajorUint, encoding.MajorNegint, encoding.MajorBytes
+	majorText, majorArray, majorMap, majorTag = encoding.MajorText, encoding.MajorArray, encoding.MajorMap, encoding.MajorTag
 
 	tagCOSESign = 98
 	labelAlg    = 1
@@ -26,21 +27,7 @@ var (
 	errLong  = errors.New("an integer or length not in its shortest form")
 )
 
-// appendHead writes a CBOR head in its shortest form.
-func appendHead(b []byte, major byte, n uint64) []byte {
-	major <<= 5
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n <= 0xff:
-		return append(b, major|24, byte(n))
-	case n <= 0xffff:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case n <= 0xffffffff:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	}
-	return binary.BigEndian.AppendUint64(append(b, major|27), n)
-}
+func appendHead(b []byte, major byte, n uint64) []byte { return encoding.AppendHead(b, major, n) }
 
 func appendBytes(b, s []byte) []byte { return append(appendHead(b, majorBytes, uint64(len(s))), s...) }
 

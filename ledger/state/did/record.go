@@ -2,6 +2,7 @@ package did
 
 import (
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -32,6 +33,48 @@ type Record struct {
 
 	Guard    *tx.Guard `cbor:"18,keyasint,omitempty"` // who may recover it; nil: nobody
 	Recovery *Recovery `cbor:"19,keyasint,omitempty"`
+}
+
+// AppendPlain is [state.Plain]'s: it writes the record of an identifier that has control keys and nothing else,
+// none of which has ended.
+func (r *Record) AppendPlain(b []byte) []byte {
+	if len(r.Methods) > 0 || len(r.Services) > 0 || r.Deactivated != 0 || r.DeactivatedTime != 0 ||
+		r.Guard != nil || r.Recovery != nil || r.CreatedTime < 0 || r.UpdatedTime < 0 {
+		return nil
+	}
+	fields := uint64(12)
+	if r.Open {
+		fields++
+	}
+	b = encoding.AppendHead(b, encoding.MajorMap, fields)
+	b = encoding.AppendBytesField(b, 1, r.ID[:])
+	b = encoding.AppendField(b, 2, r.Sequence)
+	b = encoding.AppendBytesField(b, 3, r.Member[:])
+	if r.Open {
+		b = append(encoding.AppendHead(b, encoding.MajorUint, 4), 0xf5) // true
+	}
+	b = encoding.AppendHead(encoding.AppendHead(b, encoding.MajorUint, 5), encoding.MajorArray, uint64(len(r.Keys)))
+	for i := range r.Keys {
+		k := &r.Keys[i]
+		if k.FromTime < 0 || k.Until != 0 || k.UntilTime != 0 || k.Fallen {
+			return nil
+		}
+		b = encoding.AppendHead(b, encoding.MajorMap, 3)
+		b = encoding.AppendField(b, 1, uint64(k.From))
+		b = encoding.AppendField(b, 2, uint64(k.FromTime))
+		b = encoding.AppendBytesField(b, 6, k.Multikey)
+	}
+	b = encoding.AppendField(b, 6, uint64(r.Threshold))
+	b = encoding.AppendHead(encoding.AppendHead(b, encoding.MajorUint, 7), encoding.MajorArray, uint64(len(r.Next)))
+	for i := range r.Next {
+		b = encoding.AppendBytes(b, r.Next[i][:])
+	}
+	b = encoding.AppendField(b, 8, uint64(r.NextThreshold))
+	b = encoding.AppendField(b, 11, uint64(r.Created))
+	b = encoding.AppendField(b, 12, uint64(r.CreatedTime))
+	b = encoding.AppendField(b, 13, uint64(r.Updated))
+	b = encoding.AppendField(b, 14, uint64(r.UpdatedTime))
+	return encoding.AppendField(b, 15, r.Version)
 }
 
 // Span is when a key held: from a block's time until, exclusive, another's.

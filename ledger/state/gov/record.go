@@ -2,6 +2,7 @@ package gov
 
 import (
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -99,6 +100,24 @@ type Usage struct {
 	Epoch    int64  `cbor:"1,keyasint"`
 	Used     uint64 `cbor:"2,keyasint"`
 	OpenUsed uint64 `cbor:"3,keyasint,omitempty"`
+}
+
+// AppendPlain is [state.Plain]'s.
+func (u *Usage) AppendPlain(b []byte) []byte {
+	if u.Epoch < 0 {
+		return nil
+	}
+	fields := uint64(2)
+	if u.OpenUsed != 0 {
+		fields++
+	}
+	b = encoding.AppendHead(b, encoding.MajorMap, fields)
+	b = encoding.AppendField(b, 1, uint64(u.Epoch))
+	b = encoding.AppendField(b, 2, u.Used)
+	if u.OpenUsed != 0 {
+		b = encoding.AppendField(b, 3, u.OpenUsed)
+	}
+	return b
 }
 
 // Proposal is a proposal with its votes.
