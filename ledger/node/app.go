@@ -16,6 +16,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/store"
 )
@@ -42,6 +43,7 @@ type app struct {
 	sources *standings
 	refused refusals
 	retain  hufu.Height             // blocks to keep; 0 keeps all
+	floor   func(time.Duration)     // sets the least time between blocks
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
 	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
 
@@ -58,7 +60,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 	a := &app{
 		network: network, log: log, store: st,
 		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(),
-		drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
+		floor: func(time.Duration) {}, drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
 	}
 	s := st.State()
 	at := time.Time{}
@@ -108,7 +110,7 @@ func (a *app) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.Re
 	}
 	root := a.store.State().Root
 	a.tip.move(0, req.Time)
-	return &abci.ResponseInitChain{AppHash: root[:]}, nil
+	return &abci.ResponseInitChain{AppHash: root[:]}, a.setFloor()
 }
 
 func sameValidators(a, b []abci.ValidatorUpdate) bool {
@@ -209,6 +211,9 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	a.pending.committed(o.ids, o.Block.Height)
 	a.committed.Add(uint64(len(o.ids)))
 	a.tip.move(o.Block.Height, o.Block.Time)
+	if err := a.setFloor(); err != nil {
+		return nil, err
+	}
 	for _, m := range o.Block.Misbehaviour {
 		a.log.Error("a validator misbehaved", "block", o.Block.Height, "offence", m.Offence.String(), "validator", fmt.Sprintf("%X", m.Address), "at", m.Height)
 	}
@@ -220,6 +225,17 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		answer.RetainHeight = int64(o.Block.Height - a.retain)
 	}
 	return answer, nil
+}
+
+// setFloor makes the engine keep the least time between blocks that the members decided. It is each node's own
+// affair: a block that comes earlier is valid.
+func (a *app) setFloor() error {
+	params, err := gov.GetParams(a.exec.reads)
+	if err != nil {
+		return err
+	}
+	a.floor(time.Duration(params.Params.BlockFloorMillis) * time.Millisecond)
+	return nil
 }
 
 // run executes b unless it is the block executed last.

@@ -34,8 +34,6 @@ type Config struct {
 	// BlockInterval is the longest time without a block: with none, time would stand still on the
 	// ledger. 0 is 5 seconds.
 	BlockInterval time.Duration
-	// BlockFloor is the least time between blocks. 0 is none: blocks follow transactions at once.
-	BlockFloor time.Duration
 	// RetainBlocks is how many blocks are kept; 0 keeps all, as an auditor needs.
 	RetainBlocks hufu.Height
 	// Reserve is the free disk space in bytes below which the node does not start or go on. 0 is
@@ -122,6 +120,13 @@ const (
 // beside those who only read.
 const maxInbound = 600
 
+// keepFloor makes the engine wait that long after a commit before it begins the next block. Without a wait it
+// begins as soon as all votes are there. The engine reads these settings where it has just committed a block,
+// in the routine that calls Commit: they may change there, and before it starts.
+func keepFloor(c *config.ConsensusConfig, floor time.Duration) {
+	c.TimeoutCommit, c.SkipTimeoutCommit = floor, floor == 0
+}
+
 // alone reports whether the node is in no touch with others.
 func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == "" }
 
@@ -144,8 +149,7 @@ func (c *Config) engine(root string) *config.Config {
 	e.Mempool.MaxTxBytes = tx.MaxSize
 	e.Mempool.Broadcast = !c.alone()
 
-	e.Consensus.TimeoutCommit = c.BlockFloor
-	e.Consensus.SkipTimeoutCommit = c.BlockFloor == 0
+	keepFloor(e.Consensus, 0) // until the state says what it is
 	e.Consensus.CreateEmptyBlocks = true
 	e.Consensus.CreateEmptyBlocksInterval = c.BlockInterval
 	e.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -103,13 +104,22 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 
 // database is cometbft-db's interface over pebble.
 type database struct {
-	p    *pebble.DB
-	once sync.Once
+	p *pebble.DB
+
+	mu     sync.RWMutex // held by readers: Close waits for them
+	closed bool
 }
 
+// Get does not return once the database is closed: the engine's routines for its peers outlive its stop a
+// little, and panic on an error. They end here.
 func (db *database) Get(key []byte) ([]byte, error) {
 	if len(key) == 0 {
 		return nil, errKeyEmpty
+	}
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.closed {
+		runtime.Goexit()
 	}
 	value, closer, err := db.p.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -174,9 +184,14 @@ func (db *database) iterate(start, end []byte, reverse bool) (dbm.Iterator, erro
 }
 
 // Close may be called twice: by the engine and by [databases].
-func (db *database) Close() (err error) {
-	db.once.Do(func() { err = db.p.Close() })
-	return err
+func (db *database) Close() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil
+	}
+	db.closed = true
+	return db.p.Close()
 }
 
 func (db *database) NewBatch() dbm.Batch { return &batch{b: db.p.NewBatch()} }

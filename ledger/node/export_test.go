@@ -168,3 +168,6 @@ func ListenRemote(ctx context.Context, s RemoteSigner, network, dir string, own 
 	}
 	return r, r.Close, r.await(ctx)
 }
+
+// VerifiedBy is how many signatures a running node has verified, ever.
+func VerifiedBy(n *Node) uint64 { return n.app.exec.verify.verified.Load() }

@@ -38,6 +38,7 @@ type Node struct {
 	engine  *cmtnode.Node
 	rpc     *http.Server
 	offer   func(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) // to the mempool
+	gossip  *gossip
 
 	committed *atomic.Uint64 // the application's count of transactions
 
@@ -164,9 +165,23 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 			err = fmt.Errorf("node: the engine did not start: %v", r)
 		}
 	}()
-	engine, err := cmtnode.NewNodeWithContext(ctx, cfg.engine(root), voter, &p2p.NodeKey{PrivKey: peer},
+	settings := cfg.engine(root)
+	var pool gossipPool
+	switch a := application.(type) {
+	case *bare:
+		pool = a
+	case *app:
+		pool = pendingPool{a}
+		a.floor = func(d time.Duration) { keepFloor(settings.Consensus, d) }
+		if n.store.State().Meta != nil {
+			if err := a.setFloor(); err != nil {
+				return err
+			}
+		}
+	}
+	engine, err := cmtnode.NewNodeWithContext(ctx, settings, voter, &p2p.NodeKey{PrivKey: peer},
 		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
-		n.dbs.open, cmtnode.DefaultMetricsProvider(cfg.engine(root).Instrumentation), n.logger(cfg))
+		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), n.gossiping(pool))
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
@@ -176,11 +191,6 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	}
 	if height := engine.BlockStore().Height(); height > 0 {
 		if err := closeHeight(engine.Config().Consensus.WalFile(), height, n.logger(cfg)); err != nil {
-			return err
-		}
-	}
-	if sw, ok := engine.Switch().(*p2p.Switch); ok && n.app != nil {
-		if err := examinePeers(sw, n.app); err != nil {
 			return err
 		}
 	}
@@ -371,14 +381,28 @@ func (n *Node) drop(ids []hufu.Digest) {
 // Broadcast offers a transaction for inclusion, as the RPC's broadcast_tx_sync does. A refusal is a
 // *hufu.Refusal.
 func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
-	r, err := n.broadcast(ctx, raw, "")
+	return refusedBy(n.broadcast(ctx, raw, ""))
+}
+
+// refusedBy makes an answer an error, unless the transaction was taken.
+func refusedBy(r *ctypes.ResultBroadcastTx, err error) error {
 	if err != nil || r.Code == codeOK {
 		return err
 	}
 	return &hufu.Refusal{Rule: hufu.Rule(r.Codespace), Detail: r.Log}
 }
 
+// broadcast offers a caller's transaction and passes it on.
 func (n *Node) broadcast(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
+	r, err := n.submit(ctx, raw, from)
+	if err == nil && r.Code == codeOK {
+		n.gossip.entered(hufu.Digest(r.Hash), raw, "")
+	}
+	return r, err
+}
+
+// submit offers a transaction to the mempool.
+func (n *Node) submit(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
 	r, err := n.offer(ctx, raw, from)
 	if err != nil {
 		return nil, err
