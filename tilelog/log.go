@@ -229,6 +229,12 @@ func (l *Log) Anchor(ctx context.Context, last *anchors.Log) (*tx.AnchorCommit, 
 		if b.Proof, err = (&Reader{Tile: l.reader.ReadTile}).Consistency(ctx, last.Size, c.Size); err != nil {
 			return nil, err
 		}
+		// A log whose database was restored from before that checkpoint grows past it and is another: what this would sign would
+		// convict it.
+		was := tlog.Checkpoint{Origin: c.Origin, Size: last.Size, Root: last.Root}
+		if err := tlog.CheckConsistency(&was, &c.Checkpoint, b.Proof); err != nil {
+			return nil, hufu.Refuse(RuleBehind, "the log of %d entries does not continue the ledger's checkpoint of %d: its database is older than that, or was changed", c.Size, last.Size)
+		}
 	}
 	b.Checkpoint, err = tlog.Sign(rand.Reader, l.signer, c.Checkpoint)
 	return b, err

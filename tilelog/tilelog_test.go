@@ -117,7 +117,7 @@ func TestFollow(t *testing.T) {
 	if anchor, err := l.Anchor(t.Context(), &anchors.Log{Size: newest.Size, Root: newest.Root}); anchor != nil || err != nil {
 		t.Errorf("anchored what did not grow: %+v, %v", anchor, err)
 	}
-	for _, last := range []*anchors.Log{{Size: 701}, {Size: 700}} {
+	for _, last := range []*anchors.Log{{Size: 701}, {Size: 700}, {Size: 3, Root: newest.Root}} { // the last is of another log
 		if _, err := l.Anchor(t.Context(), last); hufu.RuleOf(err) != tilelog.RuleBehind {
 			t.Errorf("the ledger knows more: %v", err)
 		}

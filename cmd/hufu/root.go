@@ -64,7 +64,7 @@ Run a network of one:    hufu up --home ./net`,
 		a.demoCmd(), a.upCmd(), a.netCmd(), a.nodeCmd(), a.signerCmd(), a.rosterCmd(),
 		a.didCmd(), a.keysCmd(), a.govCmd(), a.trustCmd(),
 		a.issuerCmd(), a.gateCmd(), a.walletCmd(),
-		a.verifyCmd(), a.auditCmd(), a.benchCmd(), a.versionCmd(),
+		a.backupCmd(), a.restoreCmd(), a.verifyCmd(), a.auditCmd(), a.benchCmd(), a.versionCmd(),
 	)
 	return c
 }
