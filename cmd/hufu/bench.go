@@ -363,7 +363,7 @@ func printStoreSize(w io.Writer, s *bench.StoreSize, compare bool) {
 	}
 	fmt.Fprintf(w, "                a proof takes %.0f µs, %.0f µs of processor time, and is %d bytes; opening takes %.0f ms\n",
 		s.ProveMicros, s.ProveCPUMicros, s.ProofBytes, s.OpenMillis)
-	n := float64(s.Records)
+	n := float64(s.Stored)
 	fmt.Fprintf(w, "                %.0f bytes of disk a record, %.0f of them pages; %d MiB of memory, %d after opening\n",
 		float64(s.DiskBytes)/n, float64(s.PagesBytes)/n, s.ResidentBytes>>20, s.OpenedBytes>>20)
 	if compare {

@@ -41,7 +41,8 @@ type LedgerFigures struct {
 	Ratio        float64 `json:"ratio"`         // the first ÷ the second; median of the rounds
 	BlockTxs     float64 `json:"block_txs"`     // in a block, on average
 
-	CPU LedgerCPU `json:"cpu_micros_per_tx"`
+	CPU   LedgerCPU   `json:"cpu_micros_per_tx"`
+	State LedgerState `json:"state_per_tx"`
 
 	ComposedTxPerS   float64 `json:"composed_tx_per_s"`  // cores ÷ the processor time of engine, verification and store, each alone
 	ComposedRatio    float64 `json:"composed_ratio"`     // TxPerS ÷ that

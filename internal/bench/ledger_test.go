@@ -18,7 +18,7 @@ func TestMeasureLedger(t *testing.T) {
 	for name, v := range map[string]float64{
 		"tx_per_s": f.TxPerS, "bare_tx_per_s": f.BareTxPerS, "ratio": f.Ratio, "block_txs": f.BlockTxs,
 		"total": f.CPU.Total, "engine": f.CPU.Engine, "verification": f.CPU.Verification, "store": f.CPU.Store,
-		"composed_ratio": f.ComposedRatio, "composed_cpu_ratio": f.ComposedCPURatio,
+		"records": f.State.Records, "bytes": f.State.Bytes, "composed_ratio": f.ComposedRatio, "composed_cpu_ratio": f.ComposedCPURatio,
 		"commit_p50": f.CommitP50Millis, "proven_p99": f.ProvenP99Millis,
 		"replay_tx_per_s": f.ReplayTxPerS, "replay_ratio": f.ReplayRatio,
 	} {

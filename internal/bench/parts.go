@@ -27,7 +27,7 @@ func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures) error {
 		return err
 	}
 	f.CPU.Verification = micros(len(l.txs), verifying.cpu)
-	storing, all, err := l.execution(ctx, int(f.BlockTxs))
+	storing, all, err := l.execution(ctx, int(f.BlockTxs), f)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (l *ledgerBench) verification() (spent, error) {
 }
 
 // execution runs blocks of all transactions without an engine, and says what the store took of it.
-func (l *ledgerBench) execution(ctx context.Context, blockTxs int) (storing, all spent, err error) {
+func (l *ledgerBench) execution(ctx context.Context, blockTxs int, f *LedgerFigures) (storing, all spent, err error) {
 	dir := filepath.Join(l.Dir, "state")
 	disk, err := store.Open(dir, store.Options{})
 	if err != nil {
@@ -86,6 +86,10 @@ func (l *ledgerBench) execution(ctx context.Context, blockTxs int) (storing, all
 		return storing, all, err
 	}
 	timed.took = spent{}
+	before, err := stateSize(disk)
+	if err != nil {
+		return storing, all, err
+	}
 	all, err = measure(func() error {
 		height := hufu.Height(0)
 		for from := 0; from < len(l.txs); from += max(blockTxs, 1) {
@@ -104,7 +108,36 @@ func (l *ledgerBench) execution(ctx context.Context, blockTxs int) (storing, all
 		}
 		return nil
 	})
+	if err != nil {
+		return timed.took, all, err
+	}
+	after, err := stateSize(disk)
+	f.State.Records = float64(after.records-before.records) / float64(len(l.txs))
+	f.State.Bytes = float64(after.bytes-before.bytes) / float64(len(l.txs))
 	return timed.took, all, err
+}
+
+// LedgerState is what a transaction adds to the state.
+type LedgerState struct {
+	Records float64 `json:"records"`
+	Bytes   float64 `json:"bytes"` // of their keys and values
+}
+
+type size struct{ records, bytes int }
+
+func stateSize(s store.Store) (n size, err error) {
+	snap, err := s.Snapshot()
+	if err != nil {
+		return n, err
+	}
+	for r, err := range snap.Records() {
+		if err != nil {
+			return n, errors.Join(err, snap.Close())
+		}
+		n.records++
+		n.bytes += len(r.Key) + len(r.Value)
+	}
+	return n, snap.Close()
 }
 
 // timedStore notes what writing takes.

@@ -74,6 +74,7 @@ type StoreFigures struct {
 // StoreSize is what was measured at one size. Both databases grow from size to size.
 type StoreSize struct {
 	Records        int       `json:"records"` // before what is measured
+	Stored         int       `json:"stored"`  // after it
 	Fill           StoreRate `json:"fill"`    // from the size before
 	Inserts        StoreRate `json:"inserts"`
 	Updates        StoreRate `json:"updates"`
@@ -197,6 +198,7 @@ func (c *StoreConfig) store(ctx context.Context, sizes []StoreSize) (err error) 
 		if err != nil {
 			return err
 		}
+		s.Stored = g.next
 		if err := g.prove(ctx, disk, s); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func TestMeasureStore(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
-		if s.Records != c.Sizes[i] || s.ProofBytes <= 0 || s.OpenMillis <= 0 || s.PagesBytes <= 0 ||
+		if s.Records != c.Sizes[i] || s.Stored != s.Records+1000 || s.ProofBytes <= 0 || s.OpenMillis <= 0 || s.PagesBytes <= 0 ||
 			s.DiskBytes <= s.PagesBytes || (i < 2) != (s.PlainDiskBytes > 0) || s.Cost.Updates != f.Sizes[0].Updates.PerS/s.Updates.PerS {
 			t.Errorf("%+v", s)
 		}
