@@ -141,7 +141,7 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 		return nil
 	}
 	dir := filepath.Join(c.Dir, "plain")
-	db, err := pebble.Open(dir, store.PebbleOptions(store.Settings{}))
+	db, err := pebble.Open(dir, store.PebbleOptions(store.Settings{CacheBytes: store.StateCache}))
 	if err != nil {
 		return err
 	}

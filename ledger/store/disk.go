@@ -17,9 +17,13 @@ import (
 	"github.com/hufu-id/hufu/ledger/proof"
 )
 
+// StateCache is the block cache in bytes of a state whose Settings leave it open: room for the indexes and filters of
+// 50 million records, without which reading one record means reading several blocks.
+const StateCache = 256 << 20
+
 // Options are local: none changes a root or a proof. The zero value is good.
 type Options struct {
-	Settings
+	Settings // CacheBytes 0 means StateCache
 	// Bucket is the most leaves of a part of the trie that is read and rehashed together; 0 means 8, and
 	// with more than 15 many have no page and are read record by record.
 	// Memory is about 13 bytes × 8/Bucket for each record.

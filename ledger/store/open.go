@@ -18,6 +18,9 @@ func Open(dir string, opts Options) (Store, error) {
 	if opts.Bucket <= 0 {
 		opts.Bucket = 8
 	}
+	if opts.CacheBytes == 0 {
+		opts.CacheBytes = StateCache
+	}
 	if opts.Reserve == 0 {
 		opts.Reserve = 256 << 20
 	}
