@@ -24,6 +24,7 @@ type benchReport struct {
 	Issue    []issuer.IssueFigures  `json:"issue,omitempty"`
 	Ledger   *bench.LedgerFigures   `json:"ledger,omitempty"`
 	Store    *bench.StoreFigures    `json:"store,omitempty"`
+	Resolve  *bench.ResolveFigures  `json:"resolve,omitempty"`
 	Protocol *bench.ProtocolFigures `json:"protocol,omitempty"`
 	Peak     int64                  `json:"peak_memory_bytes"` // of this process
 }
@@ -68,7 +69,7 @@ Without a subcommand it runs verify, issue and ledger, each as it is by default.
 				}))
 		},
 	}
-	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd(), a.benchProtocolCmd())
+	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd(), a.benchResolveCmd(), a.benchProtocolCmd())
 	return c
 }
 
@@ -309,6 +310,9 @@ func (r *benchReport) print(w io.Writer) {
 	}
 	if r.Store != nil {
 		printStore(w, r.Store)
+	}
+	if r.Resolve != nil {
+		printResolve(w, r.Resolve)
 	}
 	if r.Protocol != nil {
 		printProtocol(w, r.Protocol)

@@ -60,6 +60,13 @@ func TestBenchStore(t *testing.T) {
 	}
 }
 
+func TestBenchResolve(t *testing.T) {
+	r, text := runBenchCommand(t, "resolve", "--identifiers", "10", "--resolutions", "100", "--dir", t.TempDir())
+	if r.Resolve == nil || r.Resolve.Identifiers != 10 || r.Resolve.WarmPerS <= 0 || r.Resolve.ColdP99Millis <= 0 || !strings.Contains(text, "proof fetched") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}
+
 func TestBenchProtocol(t *testing.T) {
 	r, text := runBenchCommand(t, "protocol", "--exchanges", "10", "--clients", "2", "--sessions", "5", "--open", "2", "--dir", t.TempDir())
 	if r.Protocol == nil || len(r.Protocol.Exchanges) != 4 || r.Protocol.Memory.Sessions != 5 || r.Protocol.Open.Told != 2 || !strings.Contains(text, "their processor time") {
@@ -72,7 +79,7 @@ func TestBenchUsage(t *testing.T) {
 		"nothing", "verify extra", "verify --suite RSA", "verify --presentations 1", "issue --copies 0", "issue --batch -1",
 		"ledger --rounds 0", "ledger --validators 0", "ledger --validators 17", "ledger --overload 1h", "ledger --transactions 200000000", "store --records 10 --batch 100", "store --records 2000,1000 --batch 100 --commits 1", "store --records 1000,1050 --batch 100 --commits 1",
 		"store --records many", "store --value-bytes 1",
-		"protocol --exchanges 1", "protocol --clients 0", "protocol --clients 5000", "protocol --open 30000", "protocol --sessions -1",
+		"resolve --identifiers 0", "resolve --resolutions 0", "protocol --exchanges 1", "protocol --clients 0", "protocol --clients 5000", "protocol --open 30000", "protocol --sessions -1",
 	} {
 		var out, errOut bytes.Buffer
 		if status := run(append([]string{"bench"}, strings.Fields(args)...), strings.NewReader(""), &out, &errOut); status != exitUsage || errOut.Len() == 0 {
