@@ -1,0 +1,466 @@
+package byzantine_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/audit"
+	"github.com/hufu-id/hufu/internal/byzantine"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/node"
+	"github.com/hufu-id/hufu/ledger/node/sample"
+	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/tx"
+)
+
+// timeout bounds each scenario: rounds whose proposer is refused take a second or two.
+const timeout = 2 * time.Minute
+
+// network is four validators, the last of which may be played by somebody else.
+type network struct {
+	t     *testing.T
+	ctx   context.Context
+	net   *sample.Network
+	addr  []string // "<id>@host:port" of each
+	nodes []*node.Node
+	next  uint64 // number of the next person
+
+	refused atomic.Int32 // proposals, by all honest nodes
+}
+
+// Enabled, Handle, WithAttrs and WithGroup make it the log of the honest nodes.
+func (w *network) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w *network) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "a proposal is refused" {
+		w.refused.Add(1)
+	}
+	return nil
+}
+func (w *network) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w *network) WithGroup(string) slog.Handler      { return w }
+
+func found(t *testing.T) *network {
+	t.Helper()
+	n, err := sample.New("byzantine", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	t.Cleanup(cancel)
+	w := &network{t: t, ctx: ctx, net: n, nodes: make([]*node.Node, 4)}
+	for i := range n.Members {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.addr = append(w.addr, nodeID(n.Members[i].Keys)+"@"+l.Addr().String())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// nodeID is the engine's name for a node: its address.
+func nodeID(k node.Keys) string {
+	a := gov.AddressOf(k.Node.Public().Raw())
+	return fmt.Sprintf("%x", a[:])
+}
+
+func (w *network) others(i int) []string {
+	return slices.Delete(slices.Clone(w.addr), i, i+1)
+}
+
+func (w *network) listen(i int) string { return w.addr[i][41:] }
+
+// start runs honest node i, with its own keys or others.
+func (w *network) start(i int, k node.Keys) {
+	w.t.Helper()
+	home := w.t.TempDir()
+	if err := node.InitHome(home, w.net.Genesis); err != nil {
+		w.t.Fatal(err)
+	}
+	running, err := node.Start(w.ctx, node.Config{
+		Home: home, ListenP2P: w.listen(i), Peers: w.others(i), BlockInterval: 100 * time.Millisecond, Log: slog.New(w),
+	}, k)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.nodes[i] = running
+	w.t.Cleanup(func() {
+		if err := running.Stop(); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *network) startHonest(numbers ...int) {
+	for _, i := range numbers {
+		w.start(i, w.net.Members[i].Keys)
+	}
+}
+
+func (w *network) client(i int) *client.Client {
+	w.t.Helper()
+	trust, err := client.ParseGenesis(w.net.Genesis)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	transport, err := client.Dial(w.nodes[i].URL())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	trust.Period = 100 * 365 * 24 * time.Hour // the sample genesis is of a fixed day
+	c, err := client.New(trust, transport, client.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close(); transport.Close() })
+	return c
+}
+
+// create makes an identifier, and returns what made it.
+func (w *network) create(c *client.Client) (raw []byte, height hufu.Height) {
+	w.t.Helper()
+	w.next++
+	raw, id, err := w.net.CreateDID(w.next)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := c.Submit(w.ctx, raw)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.Read(w.ctx, func(v client.View) error {
+		rec, err := did.Get(v, id)
+		if err == nil && (rec == nil || rec.Created != r.Height) {
+			w.t.Errorf("what was acknowledged is %+v", rec)
+		}
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return raw, r.Height
+}
+
+// agree replays the ledger of every honest node up to a height, and returns the last replay.
+func (w *network) agree(height hufu.Height) (last *audit.Replayed) {
+	w.t.Helper()
+	var hash *hufu.Digest
+	for i, n := range w.nodes {
+		if n == nil {
+			continue
+		}
+		transport, err := client.Dial(n.URL())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r, err := audit.Replay(w.ctx, w.net.Genesis, audit.FromNode(transport), audit.Options{Until: height})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { r.Close(); transport.Close() })
+		if !r.AppHashMatch || hash != nil && *hash != r.AppHash {
+			w.t.Fatalf("node %d: %+v, %v", i, r.Report, r.Divergence)
+		}
+		hash, last = &r.AppHash, r
+	}
+	return last
+}
+
+// index is the place of a member's validator in the engine's order.
+func (w *network) index(member int) int32 {
+	var all []proof.Validator
+	for _, m := range w.net.Doc.Members {
+		all = append(all, proof.Validator{Key: [32]byte(m.ValidatorKey), Power: int64(m.Power)})
+	}
+	for i, v := range proof.NewValidatorSet(all) {
+		if bytes.Equal(v.Key[:], w.net.Doc.Members[member].ValidatorKey) {
+			return int32(i)
+		}
+	}
+	return -1
+}
+
+// A validator that votes for two blocks loses its power by rule, on the record of all, and comes back by vote
+// under another key alone.
+func TestDoubleSigner(t *testing.T) {
+	w := found(t)
+	evil := w.net.Members[3].Keys
+	signer := &byzantine.DoubleSigner{Signer: evil.Validator, Network: w.net.Name, Index: w.index(3), Votes: make(chan *cmtproto.Vote, 100)}
+	evil.Validator = signer
+	w.startHonest(0, 1, 2)
+	w.start(3, evil)
+	c := w.client(0)
+	w.create(c)
+	for i := range 3 {
+		p, err := byzantine.Connect(w.ctx, w.net.Name, w.addr[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if i == 1 { // one who sees both is enough
+			go func() {
+				for v := range signer.Votes {
+					_ = p.Vote(v)
+				}
+			}()
+		}
+	}
+	address := gov.AddressOf(w.net.Doc.Members[3].ValidatorKey)
+	var rec *gov.ValidatorKey
+	at := hufu.Height(0)
+	for rec == nil || rec.Conviction == nil {
+		if err := c.Read(w.ctx, func(v client.View) (err error) {
+			rec, err = gov.GetValidatorKey(v, address)
+			at = v.AsOf().Height
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Await(w.ctx, at+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conviction := rec.Conviction
+	if m := conviction.Proofs[0].Misbehaviour; m.Offence != gov.DuplicateVote || m.Power != 1 || m.TotalPower != 4 || m.Height >= conviction.Height || conviction.Took != 1 {
+		t.Errorf("%+v", conviction)
+	}
+	// From the next block but one it has no vote, and the others go on.
+	_, height := w.create(c)
+	height = max(height, conviction.Height+3)
+	if _, err := c.Await(w.ctx, height); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.SignedAt(w.ctx, height); err != nil || len(s.Validators) != 3 {
+		t.Errorf("%d validators, %v", len(s.Validators), err)
+	}
+	r := w.agree(height)
+	if len(r.Convictions) != 1 || r.Convictions[0].Member != w.net.Members[3].ID.DID(w.net.Name) || r.Convictions[0].Offence != "duplicate vote" {
+		t.Errorf("the auditor says %+v", r.Convictions)
+	}
+}
+
+// Nothing that a proposer puts into a block gets past the others: they refuse the block, and go on without it.
+func TestEvilProposer(t *testing.T) {
+	w := found(t)
+	w.startHonest(0, 1, 2)
+	c := w.client(0)
+	replayed, _ := w.create(c)
+	w.next = 100
+	fresh, _, err := w.net.CreateDID(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _, err := w.net.CreateDID(51)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead, err := w.net.Transaction(7, &tx.DIDDeactivate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := w.net.Transaction(1, update("first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := w.net.Transaction(2, update("second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired, err := tx.Build(nil, tx.Payload{Network: w.net.Name, Author: w.net.Members[0].ID, Sequence: 1, Expires: 1}, update("late"), tx.SignerRef{Signer: w.net.Members[0].Control})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := bytes.Clone(second)
+	forged[len(forged)-1] ^= 1
+	lies := []struct {
+		name string
+		txs  [][]byte
+	}{
+		{"invalid signature", [][]byte{fresh, forged}},
+		{"duplicate", [][]byte{fresh, second, fresh}},
+		{"committed before", [][]byte{fresh, replayed}},
+		{"oversized", [][]byte{make([]byte, tx.MaxSize+1)}},
+		{"reordered", [][]byte{after, first}},
+		{"ahead of its turn", [][]byte{ahead}},
+		{"expired", [][]byte{expired}},
+		{"garbage", [][]byte{[]byte("garbage")}},
+	}
+	if testing.Short() {
+		lies = lies[:2]
+	}
+	var told atomic.Int32
+	p := &byzantine.Proposer{Fill: func(hufu.Height, [][]byte) [][]byte {
+		if n := int(told.Add(1)) - 1; n < len(lies) {
+			return lies[n].txs
+		}
+		return nil // nothing more: empty blocks
+	}}
+	if err := p.Start(w.ctx, t.TempDir(), w.net.Genesis, w.net.Members[3].Keys, w.listen(3), w.others(3)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	last := hufu.Height(0)
+	for done := false; !done; {
+		_, last = w.create(c)
+		done = int(told.Load()) > len(lies)
+	}
+	if n := int(w.refused.Load()); n < len(lies) {
+		t.Errorf("%d proposals were refused, of %d lies", n, len(lies))
+	}
+	// Nothing of it is on the ledger. It was not kept from anybody either.
+	if err := c.Read(w.ctx, func(v client.View) error {
+		rec, err := did.Get(v, w.net.Members[0].ID)
+		if err == nil && (rec.Sequence != 1 || len(rec.Services) != 0) {
+			t.Errorf("a lie is on the ledger: %+v", rec)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, raw := range [][]byte{fresh, second, first} {
+		r, err := c.Submit(w.ctx, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = max(last, r.Height)
+	}
+	w.agree(last)
+}
+
+func update(fragment string) *tx.DIDUpdate {
+	return &tx.DIDUpdate{SetServices: &[]tx.Service{{Fragment: fragment, Type: "Test", Endpoint: "https://example.org"}}}
+}
+
+// live is the heap after a collection, in bytes.
+func live() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// maxHeld bounds what the heap may grow by in TestGarbagePeer: the peers send twice as much. The engine lets go
+// late of what dropped peers sent, some 10 MiB of each that filled a channel.
+const maxHeld = 192 << 20
+
+// A peer that sends garbage is dropped; the node lives, and holds a bounded part of it.
+func TestGarbagePeer(t *testing.T) {
+	w := found(t)
+	w.startHonest(0, 1, 2, 3)
+	c := w.client(0)
+	w.create(c)
+	before := live()
+	bad := bytes.Repeat([]byte{0xff}, 1000)
+	big := bytes.Repeat([]byte{0x0a}, 16<<20)
+	send := map[string]func(p *byzantine.Peer){
+		"no packet":           func(p *byzantine.Peer) { _ = p.Raw(bad) },
+		"a length beyond all": func(p *byzantine.Peer) { _ = p.Raw([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}) },
+		"unknown channel":     func(p *byzantine.Peer) { _ = p.Send(byzantine.Peers, []byte{1}) },
+		"channel 7000":        func(p *byzantine.Peer) { _ = p.Send(7000, []byte{1}) },
+		"channel -1":          func(p *byzantine.Peer) { _ = p.Send(-1, []byte{1}) },
+	}
+	channels := map[string]int32{
+		"state": byzantine.State, "data": byzantine.Data, "votes": byzantine.Votes, "vote bits": byzantine.VoteBits, "mempool": byzantine.Mempool,
+		"evidence": byzantine.Evidence, "blocks": byzantine.Blocks, "snapshots": byzantine.Snapshots, "chunks": byzantine.Chunks,
+	}
+	for name, channel := range channels {
+		send["no protobuf on "+name] = func(p *byzantine.Peer) { _ = p.Send(channel, bad) }
+		if channel != byzantine.Evidence { // where nothing is a list of none
+			send["nothing on "+name] = func(p *byzantine.Peer) { _ = p.Send(channel, nil) }
+		}
+		send["too large on "+name] = func(p *byzantine.Peer) { _ = p.Send(channel, big) }
+		send["no end on "+name] = func(p *byzantine.Peer) {
+			for range 4096 {
+				if p.Part(channel, bad) != nil {
+					return
+				}
+			}
+			_ = p.Send(channel, big)
+		}
+	}
+	for name, garbage := range absurd(t) {
+		send[name] = func(p *byzantine.Peer) { _ = p.Send(garbage.channel, garbage.message) }
+	}
+	for name, f := range send {
+		t.Run(name, func(t *testing.T) {
+			p, err := byzantine.Connect(w.ctx, w.net.Name, w.addr[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			f(p)
+			select {
+			case <-p.Dropped():
+			case <-w.ctx.Done():
+				t.Fatal("it is a peer still")
+			}
+		})
+	}
+	_, height := w.create(c)
+	if after := live(); after > before+maxHeld {
+		t.Errorf("%d MiB more are held than before", (after-before)>>20)
+	}
+	w.agree(height)
+	for i, n := range w.nodes {
+		if n.Err() != nil {
+			t.Errorf("node %d: %v", i, n.Err())
+		}
+	}
+}
+
+// A peer whose transactions are forged is dropped after a few, and others' are taken.
+func TestFloodOfForgedTransactions(t *testing.T) {
+	w := found(t)
+	w.startHonest(0, 1, 2, 3)
+	c := w.client(0)
+	w.create(c)
+	p, err := byzantine.Connect(w.ctx, w.net.Name, w.addr[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for number := uint64(1000); ; number++ {
+		raw, _, err := w.net.CreateDID(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)-1] ^= 1
+		if p.Transactions(raw) != nil {
+			break
+		}
+		select {
+		case <-p.Dropped():
+		case <-w.ctx.Done():
+			t.Fatal("it is a peer still")
+		case <-time.After(time.Millisecond):
+			continue
+		}
+		break
+	}
+	n := w.nodes[0].Refused()
+	if n.Peers != 1 || n.Bad == 0 || n.Bad > 100 {
+		t.Errorf("%+v", n)
+	}
+	_, height := w.create(c)
+	w.agree(height)
+}
