@@ -9,7 +9,7 @@ import (
 
 // Heads and labels of COSE_Sign (RFC 9052 §4.1, §3.1; CBOR major types of RFC 8949 §3.1).
 const (
-	majorUint, majorNegint, majorBytes = encoding.MajorUint, encoding.MajorNegint, encoding.MajorBytes
+	majorUint, majorNegint, majorBytes        = encoding.MajorUint, encoding.MajorNegint, encoding.MajorBytes
 	majorText, majorArray, majorMap, majorTag = encoding.MajorText, encoding.MajorArray, encoding.MajorMap, encoding.MajorTag
 
 	tagCOSESign = 98
