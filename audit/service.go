@@ -204,7 +204,7 @@ func (r *replay) last(ctx context.Context, s Source) (hufu.Height, error) {
 	return newest - 1, nil
 }
 
-// ErrTooFew: the source has not as many blocks as were asked for.
+// ErrTooFew is for a source that has not as many blocks as were asked for.
 var ErrTooFew = errors.New("audit: too few blocks")
 
 func (r *replay) run(ctx context.Context, s Source, last hufu.Height) error {

@@ -40,8 +40,8 @@ func (p256Scheme) verify(pub any, message, sig []byte) bool {
 	return ecdsa.Verify(pub.(*ecdsa.PublicKey), digest[:], r.SetBytes(sig[:32]), s.SetBytes(sig[32:]))
 }
 
-func (c p256Scheme) verifyConsensus(pub any, message, sig []byte) bool {
-	return lowS(sig[32:]) && c.verify(pub, message, sig)
+func (s p256Scheme) verifyConsensus(pub any, message, sig []byte) bool {
+	return lowS(sig[32:]) && s.verify(pub, message, sig)
 }
 
 // p256HalfOrder is (n-1)/2 for the order n of P-256 (SEC 2 §2.4.2).

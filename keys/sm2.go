@@ -59,8 +59,8 @@ func (sm2Scheme) verify(pub any, message, sig []byte) bool {
 }
 
 // verifyConsensus is the same rule: for SM2 no second s satisfies the equation for a given r.
-func (c sm2Scheme) verifyConsensus(pub any, message, sig []byte) bool {
-	return c.verify(pub, message, sig)
+func (s sm2Scheme) verifyConsensus(pub any, message, sig []byte) bool {
+	return s.verify(pub, message, sig)
 }
 
 func (sm2Scheme) generate(rand io.Reader) (Signer, error) {

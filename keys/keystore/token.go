@@ -1,14 +1,11 @@
 package keystore
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/hufu-id/hufu/keys"
 )
@@ -191,35 +188,4 @@ func (s *tokenSigner) Sign(_ io.Reader, message []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %q: its signature does not verify with the key that it has to be of", ErrToken, s.uri.Token)
 	}
 	return sig, nil
-}
-
-// maxPIN bounds a PIN in bytes.
-const maxPIN = 256
-
-// readPIN reads the first line of a PIN's file. A file that others may read is refused; pipes are not files.
-func readPIN(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("keystore: the PIN: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("keystore: the PIN: %w", err)
-	}
-	if info.IsDir() {
-		return "", fmt.Errorf("keystore: the PIN: %s is a directory", path)
-	}
-	if mode := info.Mode(); mode.IsRegular() && mode.Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%w: %s has mode %04o, others may use it; it must be 0600", ErrPermissions, path, mode.Perm())
-	}
-	line, err := bufio.NewReader(io.LimitReader(f, maxPIN+2)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("keystore: the PIN: %w", err)
-	}
-	line = strings.TrimRight(line, "\r\n")
-	if line == "" || len(line) > maxPIN {
-		return "", fmt.Errorf("keystore: the PIN: the first line of %s has not 1 to %d characters", path, maxPIN)
-	}
-	return line, nil
 }

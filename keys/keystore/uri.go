@@ -30,13 +30,13 @@ var ErrTokenURI = errors.New("keystore: not a PKCS#11 token's URI")
 // ParseTokenURI reads a token's URI. Attributes that mean nothing here are refused, as RFC 7512 §2.3 wants it. Errors
 // wrap [ErrTokenURI] and hold nothing of the text, which may have a PIN in it.
 func ParseTokenURI(text string) (u TokenURI, err error) {
-	refuse := func(why string) (TokenURI, error) { return TokenURI{}, fmt.Errorf("%w: %s", ErrTokenURI, why) }
+	refuse := func(why string) error { return fmt.Errorf("%w: %s", ErrTokenURI, why) }
 	if len(text) > maxURI {
-		return refuse("it is too long")
+		return TokenURI{}, refuse("it is too long")
 	}
 	rest, ok := strings.CutPrefix(text, "pkcs11:")
 	if !ok {
-		return refuse(`it begins with "pkcs11:"`)
+		return TokenURI{}, refuse(`it begins with "pkcs11:"`)
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	set := func(attribute string, fields map[string]*string) error {
@@ -58,22 +58,22 @@ func ParseTokenURI(text string) (u TokenURI, err error) {
 	}
 	for _, a := range strings.Split(path, ";") {
 		if err := set(a, map[string]*string{"token": &u.Token, "manufacturer": &u.Manufacturer, "model": &u.Model, "serial": &u.Serial}); err != nil {
-			return refuse(err.Error())
+			return TokenURI{}, refuse(err.Error())
 		}
 	}
 	for _, a := range strings.Split(query, "&") {
 		if err := set(a, map[string]*string{"module-path": &u.ModulePath, "pin-source": &u.PINSource}); err != nil {
-			return refuse(err.Error())
+			return TokenURI{}, refuse(err.Error())
 		}
 	}
 	u.PINSource = strings.TrimPrefix(u.PINSource, "file:")
 	switch {
 	case u.Token == "":
-		return refuse("token=LABEL is missing")
+		return TokenURI{}, refuse("token=LABEL is missing")
 	case !filepath.IsAbs(u.ModulePath):
-		return refuse("module-path is missing, or no absolute path of the token's library")
+		return TokenURI{}, refuse("module-path is missing, or no absolute path of the token's library")
 	case !filepath.IsAbs(u.PINSource):
-		return refuse("pin-source is missing, or no absolute path (file:/PATH) of a file with the PIN")
+		return TokenURI{}, refuse("pin-source is missing, or no absolute path (file:/PATH) of a file with the PIN")
 	}
 	return u, nil
 }

@@ -233,24 +233,24 @@ func HandOver(home, dir string, validators []keys.Signer) (done func() error, er
 	} else if !errors.Is(err, ErrNoHome) { // one that never ran has signed nothing
 		return nil, err
 	}
-	fail := func(err error) (func() error, error) { return nil, errors.Join(err, done()) }
+	fail := func(err error) error { return errors.Join(err, done()) }
 	var old []string
 	for i, signer := range validators {
 		key, err := newSigningKey(signer, "validator")
 		if err != nil {
-			return fail(err)
+			return nil, fail(err)
 		}
 		from, to := stateFile(filepath.Join(home, engineDir), key), stateFile(dir, key)
 		if i == 0 {
 			from = filepath.Join(home, engineDir, signedFile)
 		}
 		if err := copyState(key, from, to); err != nil {
-			return fail(err)
+			return nil, fail(err)
 		}
 		old = append(old, from)
 	}
 	if err := syncDir(dir); err != nil {
-		return fail(err)
+		return nil, fail(err)
 	}
 	closeHome := done
 	return func() error {
