@@ -40,6 +40,7 @@ type nodeStatus struct {
 	Height  hufu.Height  `json:"height,omitempty"`
 	Time    *time.Time   `json:"time,omitempty"`
 	AppHash *hufu.Digest `json:"app_hash,omitempty"` // at Height
+	First   hufu.Height  `json:"first,omitempty"`    // block it keeps, as it says
 	Peers   []string     `json:"peers,omitempty"`    // as it says
 	Error   string       `json:"error,omitempty"`
 
@@ -192,12 +193,23 @@ func (a *app) statusNode(name string) (nodeStatus, hufu.Network, error) {
 	return n, h.Network(), err
 }
 
+// keeps says which blocks the node has.
+func (n *nodeStatus) keeps() string {
+	if n.First <= 1 {
+		return "all blocks"
+	}
+	return fmt.Sprintf("blocks from %d on", n.First)
+}
+
 func askHead(ctx context.Context, n *nodeStatus) error {
 	head, err := n.client.Head(ctx)
 	if err != nil {
 		return err
 	}
 	n.Height, n.Time, n.AppHash = head.Height, &head.Time, &head.AppHash
+	if n.First, err = n.transport.First(ctx); err != nil {
+		return err
+	}
 	n.Peers, err = n.transport.Peers(ctx)
 	return err
 }
@@ -280,7 +292,7 @@ func printNetStatus(w io.Writer, s *netStatus) {
 			fmt.Fprintf(w, "  %s: %s\n", n.Node, n.Error)
 			continue
 		}
-		fmt.Fprintf(w, "  %s: height %d, %s, app hash %s, %d peers\n", n.Node, n.Height, n.Time.Format(time.RFC3339), n.AppHash, len(n.Peers))
+		fmt.Fprintf(w, "  %s: height %d, %s, app hash %s, %s, %d peers\n", n.Node, n.Height, n.Time.Format(time.RFC3339), n.AppHash, n.keeps(), len(n.Peers))
 	}
 	switch {
 	case s.AppHash == "":

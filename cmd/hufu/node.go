@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/keys/keystore"
+	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 )
 
@@ -19,14 +21,20 @@ func (a *app) nodeCmd() *cobra.Command {
 }
 
 func (a *app) nodeStartCmd() *cobra.Command {
-	var verbose bool
+	var verbose, signAgain bool
 	var signers []string
 	c := &cobra.Command{
 		Use:   "start",
 		Short: "Run the validator of --home and nothing else",
 		Long: `Runs the node of --home, which "hufu net init" or "hufu net genesis" made ready, until it is told to stop. Where it
-listens and whom it connects to is in node.json. It catches up with the others by itself. Issuers and gates run
-beside it ("hufu issuer serve", "hufu gate serve"), or all in one process with "hufu up".`,
+listens and whom it connects to is in node.json, and for how long it keeps blocks ("retain": "all" or days, such as
+"365d"). A home without blocks that does not keep all begins with a snapshot of its peers. It catches up with the
+others by itself. Issuers and gates run beside it ("hufu issuer serve", "hufu gate serve"), or all in one process
+with "hufu up".
+
+A validator that was restored from a backup, or finds votes of its own on the ledger that its disk does not know
+of, does not sign until the others have made a block after its start. When they cannot without it, and all agree
+that nothing it signed since is in use, --sign-again lets it.`,
 		Example: "  hufu node start --home ./harbour/node1 --key-file ./harbour/node1.key",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -38,16 +46,17 @@ beside it ("hufu issuer serve", "hufu gate serve"), or all in one process with "
 			if err != nil {
 				return err
 			}
-			return a.nodeStart(c.Context(), h, remote, verbose)
+			return a.nodeStart(c.Context(), h, remote, verbose, signAgain)
 		},
 	}
 	remoteSignerFlag(c, &signers)
 	c.Flags().BoolVar(&verbose, "verbose", false, "log what the engine does")
+	c.Flags().BoolVar(&signAgain, "sign-again", false, "sign at once although it is not known what was signed last: the members made sure that it was nothing that counts")
 	return c
 }
 
-func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose bool) (err error) {
-	n, err := a.startNode(ctx, h, "", remote, verbose)
+func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose, signAgain bool) (err error) {
+	n, err := a.startNode(ctx, h, "", remote, verbose, signAgain)
 	if err != nil {
 		return err
 	}
@@ -74,7 +83,7 @@ func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteS
 }
 
 // startNode starts the node of a home where its settings say, or with its RPC at another address.
-func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, remote []node.RemoteSigner, verbose bool) (*node.Node, error) {
+func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, remote []node.RemoteSigner, verbose, signAgain bool) (*node.Node, error) {
 	genesis, err := h.Genesis()
 	if err != nil {
 		return nil, noGenesis(err)
@@ -102,8 +111,51 @@ func (a *app) startNode(ctx context.Context, h *home.Home, rpc string, remote []
 	if rpc == "" {
 		rpc = settings.RPC
 	}
-	return node.Start(ctx, node.Config{
+	cfg := node.Config{
 		Home: h.Path(home.NodeDir), Network: h.Network(), ListenRPC: rpc, ListenP2P: settings.Listen, Peers: settings.Peers,
-		RemoteSigners: remote, Log: a.engineLog(verbose),
-	}, node.Keys{Validator: k.Validator, Successors: k.Successors, Node: k.Node})
+		SnapshotEvery: settings.SnapshotEvery, Log: a.engineLog(verbose), SignAgain: signAgain, RemoteSigners: remote,
+	}
+	if cfg.Retain, err = settings.Retain.Duration(node.LeastRetain); err != nil {
+		return nil, err
+	}
+	if cfg.Retain > 0 && len(cfg.Peers) > 0 {
+		if cfg.StateSync, err = stateSync(h); err != nil {
+			return nil, err
+		}
+	}
+	n, err := node.Start(ctx, cfg, node.Keys{Validator: k.Validator, Successors: k.Successors, Node: k.Node})
+	if err == nil && cfg.StateSync != nil {
+		go trustSynced(ctx, cfg.Log, h, n)
+	}
+	return n, err
+}
+
+// stateSync is what a node that begins with a snapshot believes: what the home's clients do.
+func stateSync(h *home.Home) (*node.StateSync, error) {
+	t, err := h.Trust()
+	if err != nil {
+		return nil, err
+	}
+	s := &node.StateSync{Period: client.DefaultPeriod}
+	if t.Checkpoint != nil {
+		s.Height, s.Hash = t.Checkpoint.Height, t.Checkpoint.Hash
+	}
+	return s, nil
+}
+
+// trustSynced lets the home's clients begin where its node's blocks do, once the node has begun with a snapshot:
+// it cannot show them older ones.
+func trustSynced(ctx context.Context, log *slog.Logger, h *home.Home, n *node.Node) {
+	s, err := n.AwaitSynced(ctx)
+	if s == nil {
+		return
+	}
+	if err == nil {
+		err = h.SetCheckpoint(home.Checkpoint{Checkpoint: client.Checkpoint{Height: s.Height, Hash: s.Hash}, Time: s.Time})
+	}
+	if err != nil {
+		log.Error("what the home's clients trust is older than the node's first block", "error", err)
+		return
+	}
+	log.Warn("this node has blocks from here on; the ones before it are at nodes that keep all", "height", s.Height)
 }

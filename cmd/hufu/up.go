@@ -123,7 +123,7 @@ func (a *app) openOrFound(network hufu.Network, named bool, token keystore.Token
 }
 
 func (a *app) up(ctx context.Context, h *home.Home, o *upOptions, remote []node.RemoteSigner) (err error) {
-	n, err := a.startNode(ctx, h, o.rpc, remote, o.verbose)
+	n, err := a.startNode(ctx, h, o.rpc, remote, o.verbose, false)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ var (
 	// ErrUnknownOutcome is wrapped by Submit when the wait ended before the transaction was seen in
 	// a block. It may still be included until it expires.
 	ErrUnknownOutcome = errors.New("client: the transaction's outcome is not known")
+	// ErrNotKept is wrapped when the node does not keep the block asked for: it has blocks only from a later
+	// height on. Another node, or a snapshot, may serve.
+	ErrNotKept = errors.New("client: the node does not keep that block")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("client: closed")
 )

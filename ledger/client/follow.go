@@ -371,7 +371,7 @@ func lie(err error) error {
 
 // unreachable wraps a transport's error, unless it already says what kind of lie it is.
 func unreachable(err error) error {
-	if err == nil || hufu.RuleOf(err) != "" {
+	if err == nil || hufu.RuleOf(err) != "" || errors.Is(err, ErrNotKept) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)

@@ -83,6 +83,15 @@ func (e *remoteError) Error() string {
 	return "the node answers: " + text
 }
 
+// notKept recognises the engine's words about a block before the first that it keeps.
+func (e *remoteError) notKept() error {
+	var asked, first hufu.Height
+	if n, _ := fmt.Sscanf(e.Data, "height %d is not available, lowest height is %d", &asked, &first); n == 2 {
+		return fmt.Errorf("%w: it keeps blocks from %d on, and was asked for %d", ErrNotKept, first, asked)
+	}
+	return e
+}
+
 func (h *HTTP) call(ctx context.Context, method string, params, result any) error {
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 	if err != nil {
@@ -113,7 +122,7 @@ func (h *HTTP) call(ctx context.Context, method string, params, result any) erro
 		return fmt.Errorf("%s: HTTP status %d and no JSON-RPC answer", method, resp.StatusCode)
 	}
 	if envelope.Error != nil {
-		return envelope.Error
+		return envelope.Error.notKept()
 	}
 	if err := json.Unmarshal(envelope.Result, result); err != nil {
 		return fmt.Errorf("%s: the answer does not read as one: %w", method, err)

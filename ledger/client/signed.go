@@ -40,6 +40,17 @@ func (c *Client) SignedAt(ctx context.Context, height hufu.Height) (Signed, erro
 // maxPeers bounds what a node is believed to be connected to.
 const maxPeers = 1000
 
+// First is the height of the first block that the node says it keeps, 0 before it has one.
+func (h *HTTP) First(ctx context.Context) (hufu.Height, error) {
+	var r struct {
+		Sync struct {
+			First hufu.Height `json:"earliest_block_height,string"`
+		} `json:"sync_info"`
+	}
+	err := h.call(ctx, "status", map[string]any{}, &r)
+	return r.Sync.First, unreachable(err)
+}
+
 // Peers lists the ids of the nodes that the node says it is connected to. Nothing proves it.
 func (h *HTTP) Peers(ctx context.Context) ([]string, error) {
 	var r struct {

@@ -42,7 +42,11 @@ type app struct {
 	intake  *intake
 	sources *standings
 	refused refusals
-	retain  hufu.Height             // blocks to keep; 0 keeps all
+	retain  time.Duration // how long blocks are kept; 0: for ever
+	history func() past   // the engine's blocks, nil before it has been made
+	taker   *taker        // nil takes no snapshots
+	sync    *syncing      // nil unless the node begins with a snapshot
+	saw     func(height int64, at time.Time, votes []abci.VoteInfo) error
 	floor   func(time.Duration)     // sets the least time between blocks
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
 	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
@@ -53,7 +57,7 @@ type app struct {
 	entering  atomic.Pointer[parsed] // what the intake gives to the mempool just now
 	tip       tip
 	committed atomic.Uint64 // transactions
-	snapshots snapshots
+	downloads downloads
 }
 
 func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error) {
@@ -61,6 +65,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 		network: network, log: log, store: st,
 		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(),
 		floor: func(time.Duration) {}, drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
+		history: func() past { return nil }, saw: func(int64, time.Time, []abci.VoteInfo) error { return nil },
 	}
 	s := st.State()
 	at := time.Time{}
@@ -81,15 +86,24 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 
 func (a *app) close() {
 	a.tip.close()
-	a.snapshots.close()
+	a.downloads.close()
+	if a.taker != nil {
+		a.taker.close()
+	}
+	if a.sync != nil {
+		a.sync.close()
+	}
 	a.intake.close()
 }
 
 // Info tells the engine where the state is, so that it replays what is missing.
 func (a *app) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
-	s := a.store.State()
+	s, version := a.store.State(), uint64(firstVersion)
+	if a.sync != nil {
+		version = max(version, a.sync.version())
+	}
 	return &abci.ResponseInfo{
-		Data: "hufu", AppVersion: firstVersion,
+		Data: "hufu", AppVersion: version,
 		LastBlockHeight: int64(s.Height), LastBlockAppHash: s.Root[:],
 	}, nil
 }
@@ -177,6 +191,9 @@ func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, a.halted(err)
 	}
+	if err := a.saw(req.Height, req.Time, req.DecidedLastCommit.Votes); err != nil {
+		return nil, err
+	}
 	root := o.Root()
 	answer := &abci.ResponseFinalizeBlock{
 		AppHash: root[:], ValidatorUpdates: validatorUpdates(o.Validators),
@@ -221,8 +238,16 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		a.halt(err) // now, as nobody may propose the next block
 	}
 	answer := &abci.ResponseCommit{}
-	if a.retain > 0 && o.Block.Height > a.retain {
-		answer.RetainHeight = int64(o.Block.Height - a.retain)
+	oldest := hufu.Height(0)
+	if a.taker != nil {
+		a.taker.committed(o.Block.Height)
+		oldest = a.taker.oldest()
+	}
+	if a.sync != nil {
+		a.sync.committed()
+	}
+	if p := a.history(); p != nil && a.retain > 0 {
+		answer.RetainHeight = int64(retainHeight(p, o.Block.Height, o.Block.Time, a.retain, oldest))
 	}
 	return answer, nil
 }

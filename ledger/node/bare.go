@@ -19,7 +19,7 @@ func StartBare(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{ended: make(chan struct{})}
+	n := &Node{ended: make(chan struct{}), headers: newHeaders()}
 	bare := &bare{}
 	if !cfg.alone() {
 		bare.txs = map[hufu.Digest][]byte{}

@@ -34,8 +34,18 @@ type Config struct {
 	// BlockInterval is the longest time without a block: with none, time would stand still on the
 	// ledger. 0 is 5 seconds.
 	BlockInterval time.Duration
-	// RetainBlocks is how many blocks are kept; 0 keeps all, as an auditor needs.
-	RetainBlocks hufu.Height
+	// Retain is how long blocks are kept; 0 keeps all, as auditors need. Operators may not set it below
+	// [LeastRetain].
+	Retain time.Duration
+	// SnapshotEvery is the number of blocks from one snapshot for nodes that join to the next. 0 is
+	// [DefaultSnapshotEvery]. A node that is alone takes none.
+	SnapshotEvery hufu.Height
+	// StateSync, when set, lets a home that has no block yet begin with a snapshot of its peers. A home that
+	// has blocks goes on from them.
+	StateSync *StateSync
+	// SignAgain lets a validator sign that would wait because it does not know what it signed last. The members
+	// must have made sure that no vote of it is left that counts.
+	SignAgain bool
 	// Reserve is the free disk space in bytes below which the node does not start or go on. 0 is
 	// 256 MiB.
 	Reserve uint64
@@ -58,6 +68,9 @@ type Keys struct {
 	Node       keys.Signer // names the node to its peers
 }
 
+// DefaultSnapshotEvery is, with a block every few seconds, some hours.
+const DefaultSnapshotEvery hufu.Height = 10_000
+
 const (
 	defaultReserve = 256 << 20
 	loneP2P        = "127.0.0.1:0"
@@ -72,6 +85,9 @@ func (c *Config) complete() error {
 	}
 	if c.Reserve == 0 {
 		c.Reserve = defaultReserve
+	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = DefaultSnapshotEvery
 	}
 	c.Store.Reserve = c.Reserve
 	if c.Log == nil {
@@ -127,6 +143,10 @@ func keepFloor(c *config.ConsensusConfig, floor time.Duration) {
 	c.TimeoutCommit, c.SkipTimeoutCommit = floor, floor == 0
 }
 
+// discovery is how long the engine waits for its peers' snapshots before it chooses one, and before it asks
+// again: the least that it takes.
+const discovery = 5 * time.Second
+
 // alone reports whether the node is in no touch with others.
 func (c *Config) alone() bool { return len(c.Peers) == 0 && c.ListenP2P == "" }
 
@@ -159,6 +179,9 @@ func (c *Config) engine(root string) *config.Config {
 	if c.alone() {
 		e.Consensus.TimeoutPropose, e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrecommit = lonePropose, loneVote, loneVote
 	}
+
+	e.StateSync.Enable = c.StateSync != nil
+	e.StateSync.DiscoveryTime = discovery
 
 	e.P2P.ListenAddress = "tcp://" + cmp.Or(c.ListenP2P, loneP2P)
 	for i, peer := range c.Peers {

@@ -36,12 +36,11 @@ type databases struct {
 	log    *slog.Logger
 	cache  *pebble.Cache
 	mu     sync.Mutex
-	opened []*database
-	state  *database // the engine's own state
+	opened map[string]*database
 }
 
 func newDatabases(dir string, log *slog.Logger) *databases {
-	return &databases{dir: dir, log: log, cache: pebble.NewCache(engineCache)}
+	return &databases{dir: dir, log: log, cache: pebble.NewCache(engineCache), opened: map[string]*database{}}
 }
 
 // open is a config.DBProvider.
@@ -58,18 +57,20 @@ func (d *databases) open(ctx *config.DBContext) (dbm.DB, error) {
 	db := &database{p: p}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.opened = append(d.opened, db)
-	if ctx.ID == "state" {
-		d.state = db
-	}
+	d.opened[ctx.ID] = db
 	return db, nil
+}
+
+// named is an open database, nil when it is not open: "state" is the engine's own state.
+func (d *databases) named(id string) *database {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opened[id]
 }
 
 // validators are those of the next block, nil while the engine has no state yet.
 func (d *databases) validators() (*types.ValidatorSet, error) {
-	d.mu.Lock()
-	db := d.state
-	d.mu.Unlock()
+	db := d.named("state")
 	if db == nil {
 		return nil, nil //nolint:nilnil // before the first block it has none
 	}

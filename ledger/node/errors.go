@@ -22,4 +22,10 @@ var (
 	ErrClock = errors.New("node: this machine's clock is behind the network's")
 	// ErrConsensus: the node stopped taking part because going on would not be safe.
 	ErrConsensus = errors.New("node: consensus failed")
+	// ErrFork: validators signed two blocks of one height.
+	ErrFork = errors.New("node: validators signed two different blocks")
+	// ErrTrustExpired: what is trusted is too old to judge headers by.
+	ErrTrustExpired = errors.New("node: what this home trusts is too old")
+	// ErrSync: no state could be had from the peers.
+	ErrSync = errors.New("node: starting from a snapshot failed")
 )

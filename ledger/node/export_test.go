@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/ledger/node/snapshots"
 	"github.com/hufu-id/hufu/ledger/store"
 )
 
@@ -171,3 +173,55 @@ func ListenRemote(ctx context.Context, s RemoteSigner, network, dir string, own 
 
 // VerifiedBy is how many signatures a running node has verified, ever.
 func VerifiedBy(n *Node) uint64 { return n.app.exec.verify.verified.Load() }
+
+// SyncingFile is in a home that begins with a snapshot and is not whole.
+const SyncingFile = syncingFile
+
+// MissingPast says what the engine cannot read of the headers, commits and validators of some heights.
+func (n *Node) MissingPast(from, to hufu.Height) error {
+	h := n.headers.from.Load()
+	for height := from; height <= to; height++ {
+		if b := h.lightBlock(int64(height)); b == nil {
+			return fmt.Errorf("nothing at height %d", height)
+		} else if err := b.ValidateBasic(string(n.network)); err != nil {
+			return fmt.Errorf("height %d: %w", height, err)
+		}
+	}
+	return nil
+}
+
+// Serve lets the application take snapshots into dir, every so many blocks.
+func (a *App) Serve(t *testing.T, dir string, every hufu.Height) {
+	t.Helper()
+	d, err := snapshots.Open(dir, a.network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.taker = newTaker(d, a.store, every, func() error { return nil }, a.log)
+	t.Cleanup(a.taker.close)
+}
+
+// Taken waits until no snapshot is being taken.
+func (a *App) Taken() { a.taker.group.Wait() }
+
+// Joining is an application that is about to begin with a snapshot. Its failures go to fail, and what it
+// finds when the home is whole to finished.
+func Joining(t *testing.T, network hufu.Network, st store.Store, fail func(error), finished func()) *App {
+	t.Helper()
+	cfg := Config{}
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	a, err := newApp(network, st, cfg.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.sync = &syncing{fail: fail, finished: finished, ready: make(chan struct{})}
+	t.Cleanup(a.close)
+	return &App{a}
+}
+
+// Expect tells what the validators signed.
+func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version uint64) {
+	a.expect(expected{height: height, root: root, time: at, version: version})
+}

@@ -25,6 +25,8 @@ const (
 	lockFile    = "lock"
 	engineDir   = "engine" // the engine's log, blocks and what was signed last
 	stateDir    = "state"  // the ledger's state
+	shotsDir    = "snapshots"
+	syncingFile = "syncing" // there while the home begins with a snapshot and is not whole
 	signedFile  = "signed.json"
 )
 

@@ -28,6 +28,8 @@ func (l engineLog) Error(msg string, keyvals ...any) {
 	switch {
 	case strings.HasPrefix(msg, "CONSENSUS FAILURE") && !l.over():
 		l.failed(consensusError(valueOf("err", keyvals)))
+	case strings.HasPrefix(msg, "State sync failed") && !l.over():
+		l.failed(fmt.Errorf("%w: %v", ErrSync, valueOf("err", keyvals)))
 	case l.over():
 		level = slog.LevelDebug
 	case strings.HasPrefix(msg, "Stopped accept routine"):

@@ -18,6 +18,7 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
+	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
@@ -35,6 +36,8 @@ type Node struct {
 	dbs     *databases
 	app     *app      // nil when another application runs
 	remotes []*remote // signers of the validator's keys
+	headers *headers
+	guard   *guard // nil when the validator is never held back
 	engine  *cmtnode.Node
 	rpc     *http.Server
 	offer   func(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) // to the mempool
@@ -58,7 +61,7 @@ func Start(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{ended: make(chan struct{})}
+	n := &Node{ended: make(chan struct{}), headers: newHeaders()}
 	if err := n.start(ctx, cfg, keys, nil); err != nil {
 		if errors.Is(n.Err(), ErrUpgrade) {
 			err = n.Err() // the engine kept the words alone
@@ -76,14 +79,11 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 	application := other
 	n.offer = n.check
 	if other == nil {
-		if n.store, err = store.Open(n.home.path(stateDir), cfg.Store); err != nil {
-			return storeError(err)
-		}
-		if n.app, err = newApp(n.network, n.store, cfg.Log); err != nil {
+		if err := n.openApp(&cfg); err != nil {
 			return err
 		}
 		n.committed = &n.app.committed
-		n.app.retain = cfg.RetainBlocks
+		n.app.retain = cfg.Retain
 		n.app.drop = n.drop
 		n.app.halt = n.halt
 		if cfg.Upgrades != nil {
@@ -159,6 +159,14 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	if err != nil {
 		return err
 	}
+	signer, err := n.guarded(cfg, voter)
+	if err != nil {
+		return err
+	}
+	options := []cmtnode.Option{cmtnode.CustomReactors(map[string]p2p.Reactor{headersName: n.headers})}
+	if cfg.StateSync != nil {
+		options = append(options, cmtnode.StateProvider(newProvider(n, cfg, genesis)))
+	}
 	// The engine panics where its databases fail it.
 	defer func() {
 		if r := recover(); r != nil {
@@ -179,13 +187,14 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 			}
 		}
 	}
-	engine, err := cmtnode.NewNodeWithContext(ctx, settings, voter, &p2p.NodeKey{PrivKey: peer},
+	engine, err := cmtnode.NewNodeWithContext(ctx, settings, signer, &p2p.NodeKey{PrivKey: peer},
 		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
-		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), n.gossiping(pool))
+		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), append(options, n.gossiping(pool))...)
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
 	n.engine = engine
+	n.headers.from.Store(&history{engine.BlockStore(), sm.NewStore(n.dbs.named("state"), sm.StoreOptions{})})
 	if string(n.network) != engine.GenesisDoc().ChainID {
 		return fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
 	}

@@ -21,7 +21,7 @@ const (
 	awaitMost    = 4 * time.Second // below every HTTP timeout on the way
 	pageBytes    = 1 << 20
 	pageRecords  = 10_000
-	maxSnapshots = 4 // open at once; a new one closes the oldest
+	maxDownloads = 4 // open at once; a new one closes the oldest
 )
 
 var errQuery = errors.New("the query does not read as one")
@@ -38,7 +38,7 @@ func (a *app) Query(ctx context.Context, req *abci.RequestQuery) (*abci.Response
 	case proof.PathAwait:
 		value, err = a.await(ctx, req.Data)
 	case proof.PathSnapshot:
-		value, err = a.snapshots.page(a.store, req.Data)
+		value, err = a.downloads.page(a.store, req.Data)
 	default:
 		err = errors.New("no such path")
 	}
@@ -100,8 +100,8 @@ func (t *tip) isClosed() bool {
 	return t.closed
 }
 
-// snapshots are the views of the state that are being downloaded, page by page.
-type snapshots struct {
+// downloads are the views of the state that are being downloaded, page by page.
+type downloads struct {
 	mu     sync.Mutex
 	open   []*download // oldest first
 	closed bool
@@ -116,7 +116,7 @@ type download struct {
 	ended   bool
 }
 
-func (s *snapshots) page(st store.Store, data []byte) (*proof.SnapshotPage, error) {
+func (s *downloads) page(st store.Store, data []byte) (*proof.SnapshotPage, error) {
 	var req proof.SnapshotRequest
 	if err := encoding.Unmarshal(data, &req); err != nil {
 		return nil, errQuery
@@ -140,7 +140,7 @@ func (s *snapshots) page(st store.Store, data []byte) (*proof.SnapshotPage, erro
 	return page, err
 }
 
-func (s *snapshots) begin(st store.Store) (*download, error) {
+func (s *downloads) begin(st store.Store) (*download, error) {
 	view, err := st.Snapshot()
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (s *snapshots) begin(st store.Store) (*download, error) {
 	switch {
 	case s.closed:
 		oldest = d
-	case len(s.open) == maxSnapshots:
+	case len(s.open) == maxDownloads:
 		oldest = s.open[0]
 		s.open = append(s.open[1:], d)
 	default:
@@ -169,7 +169,7 @@ func (s *snapshots) begin(st store.Store) (*download, error) {
 	return d, nil
 }
 
-func (s *snapshots) find(session uint64) *download {
+func (s *downloads) find(session uint64) *download {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.open {
@@ -180,7 +180,7 @@ func (s *snapshots) find(session uint64) *download {
 	return nil
 }
 
-func (s *snapshots) end(d *download) {
+func (s *downloads) end(d *download) {
 	s.mu.Lock()
 	for i := range s.open {
 		if s.open[i] == d {
@@ -192,7 +192,7 @@ func (s *snapshots) end(d *download) {
 	d.close()
 }
 
-func (s *snapshots) close() {
+func (s *downloads) close() {
 	s.mu.Lock()
 	open := s.open
 	s.open, s.closed = nil, true

@@ -109,3 +109,11 @@ func (r *reads) committed(changes []store.Change) {
 		}
 	}
 }
+
+// reset forgets everything: the state was replaced as a whole.
+func (r *reads) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.commits++
+	r.young, r.old, r.bytes = map[string]*kept{}, nil, 0
+}

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hufu-id/hufu"
+)
+
+// chainOf has blocks from base on, at these times.
+type chainOf struct {
+	base  int64
+	times []time.Time
+}
+
+func (c *chainOf) Base() int64 { return c.base }
+
+func (c *chainOf) timeOf(height int64) (time.Time, bool) {
+	if height < c.base || height >= c.base+int64(len(c.times)) {
+		return time.Time{}, false
+	}
+	return c.times[height-c.base], true
+}
+
+// Nothing goes that is younger than promised, and nothing that a joining node needs after the oldest snapshot;
+// what may go goes, but for less than a step.
+func TestRetain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := chainOf{base: rapid.Int64Range(1, 1000).Draw(t, "base")}
+		at := time.Unix(1_760_000_000, 0)
+		for range rapid.IntRange(1, 500).Draw(t, "blocks") {
+			c.times = append(c.times, at)
+			at = at.Add(time.Duration(rapid.Int64Range(1, int64(3*time.Hour)).Draw(t, "pause")))
+		}
+		tip := c.base + int64(len(c.times)) - 1
+		now := c.times[len(c.times)-1]
+		retain := time.Duration(rapid.Int64Range(1, int64(1000*time.Hour)).Draw(t, "retain"))
+		oldest := rapid.Int64Range(0, tip).Draw(t, "oldest")
+		first := int64(retainHeight(&c, hufu.Height(tip), now, retain, hufu.Height(oldest)))
+
+		allowed := c.base // the first that must stay
+		for allowed <= tip && c.times[allowed-c.base].Before(now.Add(-retain)) && (oldest == 0 || allowed <= oldest) {
+			allowed++
+		}
+		switch {
+		case first > allowed:
+			t.Fatalf("from %d on are kept, and %d had to be", first, allowed)
+		case first != 0 && first < allowed:
+			t.Fatalf("from %d on are kept, and those from %d on suffice", first, allowed)
+		case first == 0 && allowed >= c.base+pruneStep:
+			t.Fatalf("nothing goes, and all before %d might", allowed)
+		}
+	})
+}
