@@ -38,7 +38,7 @@ func (s *netStatus) with(name string) validatorStatus {
 	return validatorStatus{}
 }
 
-// A fifth organisation joins a running network, is admitted by vote and validates; its power and its key are
+// A fifth organisation joins a running network from a snapshot, is admitted by vote and validates; its power and its key are
 // changed by vote, without its missing a vote for long; it leaves; and at the height of an upgrade that the
 // members agree on and nobody has, every node stops and says why.
 func TestMembersChange(t *testing.T) {
@@ -54,7 +54,8 @@ func TestMembersChange(t *testing.T) {
 	m.join("node5", "Museum")
 	m.start("node5")
 	at := m.status(four...).Height
-	m.until("the fifth has all blocks", answering(at), five...)
+	joined := m.until("the fifth follows", answering(at), five...)
+	m.beganWithSnapshot("node5", joined.Nodes[4])
 	m.must(m.on("node5", "did", "create", founderName, "--open", m.Founders[0].DID)...)
 	m.decide("node1", []string{"node2", "node3"}, "admit", "--candidate", m.home("node5.json"))
 	signs := func(power int64, but string) func(netStatus) bool {
@@ -102,6 +103,22 @@ func TestMembersChange(t *testing.T) {
 		t.Fatalf("%+v", u)
 	}
 	m.allStop(five, `"winter" from height`)
+}
+
+// beganWithSnapshot checks that a node has no blocks before a snapshot's, and says so to who asks for them, while
+// the founders have all.
+func (m *members) beganWithSnapshot(name string, s nodeStatus) {
+	m.t.Helper()
+	if s.First < 2 {
+		m.t.Fatalf("%s keeps blocks from %d on\n%s", name, s.First, m.logs())
+	}
+	out, err := m.command(m.t.Context(), m.on(name, "audit")...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "it keeps blocks from "+strconv.FormatUint(uint64(s.First), 10)+" on, and was asked for 1") {
+		m.t.Errorf("an audit of %s from genesis: %v, %s", name, err, out)
+	}
+	m.must(m.on("node1", "audit")...)
+	// Its own clients verify from its first block.
+	m.must(m.on(name, "gov", "members")...)
 }
 
 // join makes the home of an organisation that is no founder, from what it would be given.
