@@ -16,9 +16,9 @@ import (
 	"github.com/hufu-id/hufu/ledger/store"
 )
 
-// freeAddress is where a node may listen for peers. It is on another loopback address than connections come
+// peerAddress is where a node may listen for peers. It is on another loopback address than connections come
 // from, so that nobody takes it before the node does.
-func freeAddress(t *testing.T) string {
+func peerAddress(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.2:0")
 	if err != nil {
@@ -53,7 +53,7 @@ func startNetwork(t *testing.T, members int, set func(*node.Config)) *network {
 
 func (n *network) config(set func(*node.Config)) node.Config {
 	n.t.Helper()
-	cfg := node.Config{Home: n.t.TempDir(), ListenP2P: freeAddress(n.t), BlockInterval: 50 * time.Millisecond}
+	cfg := node.Config{Home: n.t.TempDir(), ListenP2P: peerAddress(n.t), BlockInterval: 50 * time.Millisecond}
 	for _, other := range n.nodes {
 		cfg.Peers = append(cfg.Peers, other.ID()+"@"+other.AddressP2P())
 	}
