@@ -53,7 +53,7 @@ func startNetwork(t *testing.T, members int, set func(*node.Config)) *network {
 
 func (n *network) config(set func(*node.Config)) node.Config {
 	n.t.Helper()
-	cfg := node.Config{Home: n.t.TempDir(), ListenP2P: peerAddress(n.t), BlockInterval: 50 * time.Millisecond}
+	cfg := node.Config{Home: n.t.TempDir(), ListenP2P: peerAddress(n.t), BlockInterval: 200 * time.Millisecond}
 	for _, other := range n.nodes {
 		cfg.Peers = append(cfg.Peers, other.ID()+"@"+other.AddressP2P())
 	}
