@@ -22,9 +22,9 @@ import (
 
 // The load: enough at once that every block has something, little enough for a machine of two cores.
 const (
-	creators        = 6 // each submits identifiers one after the other, through one node and another
+	creators        = 8 // each submits identifiers one after the other, through its node
 	registers       = 3
-	registerClients = 3 // of each register, reading and writing through one node and another
+	registerClients = 3 // of each register, reading and writing, each through its node
 	// lifetime is for how many blocks a transaction may be included.
 	lifetime = 1000
 	// answerTime bounds one call of a client.
@@ -70,12 +70,12 @@ func (w *network) startLoad() *load {
 		}
 		l.acknowledged(receipt)
 		for c := range registerClients {
-			number := r*registerClients + c
-			l.group.Go(func() { l.useRegister(ctx, number, p) })
+			number, n := r*registerClients+c, w.nodes[(r+c)%len(w.nodes)]
+			l.group.Go(func() { l.useRegister(ctx, number, n, p) })
 		}
 	}
 	for i := range creators {
-		l.group.Go(func() { l.create(ctx, i) })
+		l.group.Go(func() { l.create(ctx, w.nodes[i%len(w.nodes)]) })
 	}
 	return l
 }
@@ -103,10 +103,8 @@ func (l *load) person(n *node, now hufu.Height) (*person, error) {
 }
 
 // create submits one identifier after the other.
-func (l *load) create(ctx context.Context, number int) {
-	random := rand.New(rand.NewPCG(l.network.seed, uint64(1000+number)))
+func (l *load) create(ctx context.Context, n *node) {
 	for ctx.Err() == nil {
-		n := l.network.nodes[random.IntN(len(l.network.nodes))]
 		l.call(ctx, n, func(ctx context.Context) error {
 			p, err := l.person(n, l.floor())
 			if err != nil {
@@ -142,10 +140,9 @@ func (l *load) call(ctx context.Context, n *node, f func(context.Context) error)
 }
 
 // useRegister reads and writes a register, again and again.
-func (l *load) useRegister(ctx context.Context, number int, p *person) {
-	random := rand.New(rand.NewPCG(l.network.seed, uint64(2000+number)))
+func (l *load) useRegister(ctx context.Context, number int, n *node, p *person) {
+	random := rand.New(rand.NewPCG(l.network.seed, uint64(number)))
 	for i := 0; ctx.Err() == nil; i++ {
-		n := l.network.nodes[random.IntN(len(l.network.nodes))]
 		write, value := random.IntN(2) == 0, fmt.Sprintf("urn:chaos:%d:%d", number, i)
 		l.call(ctx, n, func(ctx context.Context) error {
 			was, err := l.read(ctx, n, n.client, number, p.id)
