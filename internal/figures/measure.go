@@ -38,8 +38,6 @@ func commands(records, dir string) []measurement {
 		{Name: "ledger", Command: "ledger" + at},
 		{Name: "ledger-4", Command: "ledger --validators 4" + at},
 		{Name: "resolve", Command: "resolve" + at},
-		{Name: "revoke", Command: "revoke" + at},
-		{Name: "replay", Command: "replay" + at},
 		{Name: "protocol", Command: "protocol --sessions 100000" + at},
 		{Name: "store", Command: "store --records " + records + " --plain-up-to 10000000" + at},
 	}

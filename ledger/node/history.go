@@ -123,11 +123,7 @@ func (h *History) Block(_ context.Context, height hufu.Height) (_ [][]byte, err 
 	if b == nil {
 		return nil, h.missing(height)
 	}
-	txs := make([][]byte, len(b.Txs))
-	for i := range b.Txs {
-		txs[i] = b.Txs[i]
-	}
-	return txs, nil
+	return b.Txs.ToSliceOfBytes(), nil
 }
 
 // Evidence is the evidence of misbehaviour in the block of height, in the engine's JSON: an array.

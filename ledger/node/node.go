@@ -286,7 +286,7 @@ func (n *Node) Block(height hufu.Height) (Block, error) {
 	if b == nil {
 		return Block{}, fmt.Errorf("node: block %d is not here", height)
 	}
-	return Block{Height: height, Time: b.Time, Txs: b.Txs.ToSliceOfBytes()}, nil
+	return Block{Height: height, Time: b.Time, Txs: b.Txs.ToSliceOfBytes(), Misbehaviour: Misbehaviour(b.Evidence.Evidence.ToABCI())}, nil
 }
 
 // Done is closed when the node cannot go on, and by Stop. Err says why.
