@@ -27,12 +27,12 @@ test: setup build unit wasm race hsm interop
 
 # Everything once, without the race detector, with a PostgreSQL server of its own; then issuer and gate on it altogether.
 unit:
-	CGO_ENABLED=0 ./tools/with-postgres.sh $(GO) test ./...
+	CGO_ENABLED=0 ./tools/with-postgres.sh $(GO) test -timeout 40m ./...
 	CGO_ENABLED=0 ./tools/with-postgres.sh env HUFU_TEST_ENGINE=postgres $(GO) test ./issuer ./gate
 
 race:
 	@if command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; then \
-	  CGO_ENABLED=1 $(GO) test -race -short $(RACE); \
+	  CGO_ENABLED=1 $(GO) test -timeout 30m -race -short $(RACE); \
 	else echo "SKIPPED: the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)"; fi
 
 # Keys in a PKCS#11 token: SoftHSM2, in software.

@@ -27,7 +27,7 @@ import (
 
 const (
 	// patience bounds every wait for something that has to come. Nothing is measured by it.
-	patience = 3 * time.Minute
+	patience = 10 * time.Minute
 	// glance is between two looks at something that is waited for.
 	glance = 20 * time.Millisecond
 
