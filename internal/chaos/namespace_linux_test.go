@@ -40,12 +40,7 @@ func missing() string {
 func newNamespace(t testing.TB, address netip.Prefix) *namespace {
 	t.Helper()
 	n := &namespace{}
-	failed := make(chan error)
-	go func() { // on a thread of its own, which ends with it unless it is as it was
-		runtime.LockOSThread()
-		failed <- n.make(address)
-	}()
-	if err := <-failed; err != nil {
+	if err := apart(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() error { return n.make(address) }); err != nil {
 		t.Fatalf("a network namespace: %v", err)
 	}
 	t.Cleanup(func() {
@@ -56,9 +51,6 @@ func newNamespace(t testing.TB, address netip.Prefix) *namespace {
 }
 
 func (n *namespace) make(address netip.Prefix) (err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("unshare: %w", err)
-	}
 	if n.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return err
 	}
@@ -108,8 +100,9 @@ func configure(name string, address netip.Prefix) error {
 	return errors.Join(err, set(unix.SIOCSIFFLAGS, func(r *unix.Ifreq) error { r.SetUint16(unix.IFF_UP); return nil }))
 }
 
-// in runs f on a thread that is in the namespace: sockets that f makes and processes that it starts are.
-func (n *namespace) in(f func() error) error {
+// apart runs f on a thread that enter takes to another namespace, and takes it back. No thread may end here: the
+// kernel would kill the processes that it has started ever, as they are to die with the test.
+func apart(enter, f func() error) error {
 	runtime.LockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -117,16 +110,21 @@ func (n *namespace) in(f func() error) error {
 		return err
 	}
 	defer own.Close()
-	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+	if err := enter(); err != nil {
 		runtime.UnlockOSThread()
 		return err
 	}
 	err = f()
 	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, back) // the thread stays locked and ends with its goroutine
+		panic(back) // nothing may go on in the wrong network
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// in runs f in the namespace: sockets that f makes and processes that it starts are of it.
+func (n *namespace) in(f func() error) error {
+	return apart(func() error { return unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET) }, f)
 }
 
 // dial connects to an address as it is in the namespace.

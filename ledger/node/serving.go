@@ -149,55 +149,55 @@ func (a *app) expect(e expected) {
 
 // OfferSnapshot begins to restore a snapshot that the light client vouches for, and refuses others.
 func (a *app) OfferSnapshot(_ context.Context, req *abci.RequestOfferSnapshot) (*abci.ResponseOfferSnapshot, error) {
-	result := func(r abci.ResponseOfferSnapshot_Result) (*abci.ResponseOfferSnapshot, error) {
-		return &abci.ResponseOfferSnapshot{Result: r}, nil
+	result := func(r abci.ResponseOfferSnapshot_Result) *abci.ResponseOfferSnapshot {
+		return &abci.ResponseOfferSnapshot{Result: r}
 	}
 	s := a.sync
 	if s == nil || req.Snapshot == nil {
-		return result(abci.ResponseOfferSnapshot_ABORT)
+		return result(abci.ResponseOfferSnapshot_ABORT), nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.giveUp(); err != nil {
-		return result(s.abort(err))
+		return result(s.abort(err)), nil
 	}
 	e, offered := s.expected, req.Snapshot
 	switch {
 	case offered.Format != snapshots.Format:
-		return result(abci.ResponseOfferSnapshot_REJECT_FORMAT)
+		return result(abci.ResponseOfferSnapshot_REJECT_FORMAT), nil
 	case e == nil || uint64(e.height) != offered.Height || string(e.root[:]) != string(req.AppHash) || len(offered.Hash) != len(hufu.Digest{}):
-		return result(abci.ResponseOfferSnapshot_REJECT)
+		return result(abci.ResponseOfferSnapshot_REJECT), nil
 	case e.version > firstVersion+uint64(len(a.exec.upgrades)):
-		return result(s.abort(fmt.Errorf("%w: the rules at height %d have version %d", ErrUpgrade, e.height+1, e.version)))
+		return result(s.abort(fmt.Errorf("%w: the rules at height %d have version %d", ErrUpgrade, e.height+1, e.version))), nil
 	}
 	m, err := encoding.Marshal(meta{Network: a.network, Time: e.time.Unix()})
 	if err != nil {
-		return result(s.abort(err))
+		return result(s.abort(err)), nil
 	}
 	s.restoring, err = snapshots.Restore(a.store, a.network, snapshots.Snapshot{
 		Height: e.height, Chunks: offered.Chunks, Hash: hufu.Digest(offered.Hash), Metadata: offered.Metadata,
 	}, e.root, m)
 	if err != nil {
 		a.log.Warn("a snapshot is refused", "height", e.height, "error", err)
-		return result(abci.ResponseOfferSnapshot_REJECT)
+		return result(abci.ResponseOfferSnapshot_REJECT), nil
 	}
-	return result(abci.ResponseOfferSnapshot_ACCEPT)
+	return result(abci.ResponseOfferSnapshot_ACCEPT), nil
 }
 
 // ApplySnapshotChunk takes the next chunk. One that is not what was announced is fetched again, from another
 // peer than the one that sent it.
 func (a *app) ApplySnapshotChunk(_ context.Context, req *abci.RequestApplySnapshotChunk) (*abci.ResponseApplySnapshotChunk, error) {
-	result := func(r abci.ResponseApplySnapshotChunk_Result) (*abci.ResponseApplySnapshotChunk, error) {
-		return &abci.ResponseApplySnapshotChunk{Result: r}, nil
+	result := func(r abci.ResponseApplySnapshotChunk_Result) *abci.ResponseApplySnapshotChunk {
+		return &abci.ResponseApplySnapshotChunk{Result: r}
 	}
 	s := a.sync
 	if s == nil {
-		return result(abci.ResponseApplySnapshotChunk_ABORT)
+		return result(abci.ResponseApplySnapshotChunk_ABORT), nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.restoring == nil {
-		return result(abci.ResponseApplySnapshotChunk_REJECT_SNAPSHOT)
+		return result(abci.ResponseApplySnapshotChunk_REJECT_SNAPSHOT), nil
 	}
 	whole, err := s.restoring.Add(req.Index, req.Chunk)
 	switch {
@@ -209,21 +209,21 @@ func (a *app) ApplySnapshotChunk(_ context.Context, req *abci.RequestApplySnapsh
 	case errors.Is(err, snapshots.ErrSnapshot):
 		a.log.Warn("a snapshot is refused", "height", s.expected.height, "error", err)
 		s.restoring = nil
-		return result(abci.ResponseApplySnapshotChunk_REJECT_SNAPSHOT)
+		return result(abci.ResponseApplySnapshotChunk_REJECT_SNAPSHOT), nil
 	case err != nil:
 		_ = s.abort(err)
-		return result(abci.ResponseApplySnapshotChunk_ABORT)
+		return result(abci.ResponseApplySnapshotChunk_ABORT), nil
 	case whole:
 		s.restoring, s.done = nil, s.expected
 		a.exec.reads.reset()
 		if err := a.setFloor(); err != nil {
 			_ = s.abort(err)
-			return result(abci.ResponseApplySnapshotChunk_ABORT)
+			return result(abci.ResponseApplySnapshotChunk_ABORT), nil
 		}
 		a.tip.move(s.done.height, s.done.time)
 		a.log.Info("started from a snapshot", "height", s.done.height)
 	}
-	return result(abci.ResponseApplySnapshotChunk_ACCEPT)
+	return result(abci.ResponseApplySnapshotChunk_ACCEPT), nil
 }
 
 // giveUp ends a restoring that is not whole.
