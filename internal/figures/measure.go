@@ -27,19 +27,20 @@ type measurement struct {
 	Day     string          `json:"day"`            // UTC
 	Load    string          `json:"load,omitempty"` // of the machine in the minute before, where it says so
 	Report  json.RawMessage `json:"report"`
+
+	onDisk bool // takes --dir, which is of the machine and so not of the command that is written down
 }
 
 // commands are all measurements, each a `hufu bench` with --json.
-func commands(records, dir string) []measurement {
-	at := " --dir " + dir
+func commands(records string) []measurement {
 	return []measurement{
 		{Name: "verify", Command: "verify"},
 		{Name: "issue", Command: "issue"},
-		{Name: "ledger", Command: "ledger" + at},
-		{Name: "ledger-4", Command: "ledger --validators 4" + at},
-		{Name: "resolve", Command: "resolve" + at},
-		{Name: "protocol", Command: "protocol --sessions 100000" + at},
-		{Name: "store", Command: "store --records " + records + " --plain-up-to 10000000" + at},
+		{Name: "ledger", Command: "ledger", onDisk: true},
+		{Name: "ledger-4", Command: "ledger --validators 4 --overload 5s", onDisk: true},
+		{Name: "resolve", Command: "resolve", onDisk: true},
+		{Name: "protocol", Command: "protocol --sessions 100000", onDisk: true},
+		{Name: "store", Command: "store --records " + records + " --plain-up-to 10000000", onDisk: true},
 	}
 }
 
@@ -79,7 +80,7 @@ func (f *figures) find(name string) *measurement {
 // measureAll runs the commands and writes each result at once: some take long. One that fails leaves what was measured
 // before, and does not keep the others from being measured.
 func measureAll(ctx context.Context, docs string, f *figures, binary string, only []string, records, dir string) error {
-	all := commands(records, dir)
+	all := commands(records)
 	for _, name := range only {
 		if !slices.ContainsFunc(all, func(m measurement) bool { return m.Name == name }) {
 			return fmt.Errorf("no measurement is called %q", name)
@@ -89,7 +90,7 @@ func measureAll(ctx context.Context, docs string, f *figures, binary string, onl
 	var kept []*measurement
 	for _, m := range all {
 		if only == nil || slices.Contains(only, m.Name) {
-			if err := m.run(ctx, binary); err != nil {
+			if err := m.run(ctx, binary, dir); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Command, err))
 			} else if old := f.find(m.Name); old != nil {
 				*old = m
@@ -110,10 +111,13 @@ func measureAll(ctx context.Context, docs string, f *figures, binary string, onl
 	return failed
 }
 
-func (m *measurement) run(ctx context.Context, binary string) error {
+func (m *measurement) run(ctx context.Context, binary, dir string) error {
 	args := append([]string{"bench"}, strings.Fields(m.Command)...)
 	m.Command, m.Day, m.Load = "hufu "+strings.Join(args, " "), time.Now().UTC().Format(time.DateOnly), load()
 	fmt.Fprintln(os.Stderr, m.Command)
+	if m.onDisk {
+		args = append(args, "--dir", dir)
+	}
 	c := exec.CommandContext(ctx, binary, append(args, "--json")...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
