@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/keys/keystore"
 )
 
@@ -109,31 +109,7 @@ func (f *file) Save(contents []byte) error {
 	if len(out) > maxFile {
 		return fmt.Errorf("wallet: %d bytes of contents, more than %d", len(out), maxFile)
 	}
-	return f.replace(out)
-}
-
-// replace writes a new file beside the old one and puts it in its place.
-func (f *file) replace(data []byte) error {
-	dir := filepath.Dir(f.path)
-	next, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("wallet: %w", err)
-	}
-	_, err = next.Write(data)
-	if err == nil {
-		err = next.Sync()
-	}
-	if err = errors.Join(err, next.Close()); err == nil {
-		err = os.Rename(next.Name(), f.path)
-	}
-	if err != nil {
-		return fmt.Errorf("wallet: %w", errors.Join(err, os.Remove(next.Name())))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("wallet: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.Write(f.path, out); err != nil {
 		return fmt.Errorf("wallet: %w", err)
 	}
 	return nil

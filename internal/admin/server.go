@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 )
 
 // Process is what a process does for a home. Several may serve one home, one of each kind.
@@ -115,18 +116,7 @@ func writeToken(path, socket, token string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".admin-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return durable.Write(path, raw)
 }
 
 // Serve answers until ctx ends, then lets running calls finish and removes the socket and the token.

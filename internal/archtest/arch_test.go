@@ -43,6 +43,7 @@ var rooms = []room{
 	{"ledger/tx", 2, consensus},
 	{"ledger/proof", 2, pure},
 	{"ledger/state/", 3, consensus},
+	{"durable", 3, effects},
 	{"tilelog", 4, effects},
 	{"keys/keystore", 4, effects},
 	{"database/", 4, effects},

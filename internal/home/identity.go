@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -204,17 +205,7 @@ func (h *Home) saveBook(name string, e entry) error {
 
 // writeFile replaces a file as a whole or leaves it as it was.
 func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return diskError(fmt.Errorf("home: %w", err))
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone already when all went well
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := durable.Write(path, data); err != nil {
 		return diskError(fmt.Errorf("home: %w", err))
 	}
 	return nil

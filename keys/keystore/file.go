@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
+
+	"github.com/hufu-id/hufu/durable"
 )
 
 // maxFileBytes bounds a key file: some hundred thousand keys.
@@ -41,37 +42,7 @@ func readPrivate(path string) ([]byte, error) {
 
 // replace puts data at path, all of it or nothing, also when the machine stops in between.
 func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("keystore: %w", err)
-	}
-	if err := writeSync(f, data); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return errors.Join(fmt.Errorf("keystore: %w", err), os.Remove(f.Name()))
-	}
-	return syncDir(path)
-}
-
-// writeSync writes all of data, syncs and closes.
-func writeSync(f *os.File, data []byte) error {
-	_, err := f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("keystore: %w", err)
-	}
-	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("keystore: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.Write(path, data); err != nil {
 		return fmt.Errorf("keystore: %w", err)
 	}
 	return nil

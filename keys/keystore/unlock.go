@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"filippo.io/age"
+
+	"github.com/hufu-id/hufu/durable"
 )
 
 // DefaultWorkFactor is log2 of scrypt's N for passphrases: about a second of work and 256 MiB for
@@ -75,16 +77,13 @@ func CreateKeyFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("keystore: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	text := "# public key: " + id.Recipient().String() + "\n" + id.String() + "\n"
+	err = durable.Create(path, []byte(text))
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%w: %s", ErrExists, path)
 	}
 	if err != nil {
 		return fmt.Errorf("keystore: %w", err)
 	}
-	text := "# public key: " + id.Recipient().String() + "\n" + id.String() + "\n"
-	if err := writeSync(f, []byte(text)); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return syncDir(path)
+	return nil
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 )
 
 // Standby reads through a client for as long as a node can be reached, and else what was verified before:
@@ -179,30 +180,20 @@ func (s *Standby) Keep(ctx context.Context) {
 }
 
 // Renew writes the newest state to the file, in place of the one before once it is whole and verified.
-func (s *Standby) Renew(ctx context.Context) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(s.file), filepath.Base(s.file)+".*.tmp")
-	if err != nil {
+func (s *Standby) Renew(ctx context.Context) error {
+	err := durable.WriteFrom(s.file, func(w io.Writer) error {
+		_, err := s.client.ExportSnapshot(ctx, &upTo{w, maxStandby})
 		return err
+	})
+	if err == nil {
+		s.release()
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = s.client.ExportSnapshot(ctx, &upTo{f, maxStandby})
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), s.file); err != nil {
-		return err
-	}
-	s.release()
-	return syncDir(filepath.Dir(s.file))
+	return err
 }
 
-// upTo is a file that takes so many bytes.
+// upTo takes so many bytes.
 type upTo struct {
-	f    *os.File
+	to   io.Writer
 	left int64
 }
 
@@ -210,5 +201,5 @@ func (u *upTo) Write(p []byte) (int, error) {
 	if u.left -= int64(len(p)); u.left < 0 {
 		return 0, errTooLarge
 	}
-	return u.f.Write(p)
+	return u.to.Write(p)
 }

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/ledger/proof"
 )
 
@@ -91,32 +91,9 @@ func (c *Client) save(now bool) {
 	raw, err := encodePath(chain)
 	if err == nil {
 		sum := sha256.Sum256(raw)
-		err = replaceFile(c.store, slices.Concat([]byte(storeMagic), sum[:], raw))
+		err = durable.Write(c.store, slices.Concat([]byte(storeMagic), sum[:], raw))
 	}
 	if err != nil {
 		c.log.Warn("the verified headers cannot be kept", "err", err)
 	}
-}
-
-// replaceFile gives a file other contents, all or none of them.
-func replaceFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		if err = os.Rename(f.Name(), name); err == nil {
-			return syncDir(filepath.Dir(name))
-		}
-	}
-	return errors.Join(err, os.Remove(f.Name()))
-}
-
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -133,25 +134,4 @@ func parseGenesis(raw []byte) (*types.GenesisDoc, error) {
 }
 
 // writeFile writes all of data to path or nothing.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return diskError(err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the first error is the one that matters
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return diskError(err)
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return diskError(err)
-	}
-	return nil
-}
+func writeFile(path string, data []byte) error { return diskError(durable.Write(path, data)) }

@@ -22,6 +22,7 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/keys"
 )
 
@@ -211,15 +212,7 @@ func (o *once) sign(do func(*privval.FilePV) error) (err error) {
 	if err := do(o.pv); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(o.file))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return diskError(err)
-	}
-	return diskError(errors.Join(d.Sync(), d.Close()))
+	return diskError(durable.SyncDir(filepath.Dir(o.file)))
 }
 
 // HandOver copies what the validator keys of the node in home signed last to a signer's directory. The node must not run, and
@@ -249,8 +242,8 @@ func HandOver(home, dir string, validators []keys.Signer) (done func() error, er
 		}
 		old = append(old, from)
 	}
-	if err := syncDir(dir); err != nil {
-		return nil, fail(err)
+	if err := durable.SyncDir(dir); err != nil {
+		return nil, fail(diskError(err))
 	}
 	closeHome := done
 	return func() error {
@@ -272,7 +265,7 @@ func NewSigned(dir string, validator keys.Signer) error {
 	if err := copyState(key, "", stateFile(dir, key)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return diskError(durable.SyncDir(dir))
 }
 
 func copyState(key signingKey, from, to string) error {

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/store"
@@ -160,9 +161,6 @@ func (d *Dir) Take(ctx context.Context, view store.Snapshot, room func() error) 
 	if err := writeFile(filepath.Join(temporary, metadataFile), s.Metadata); err != nil {
 		return s, err
 	}
-	if err := syncDir(temporary); err != nil {
-		return s, err
-	}
 	if err := os.Rename(temporary, filepath.Join(d.path, dirName(s.Height))); err != nil {
 		return s, fmt.Errorf("snapshots: %w", err)
 	}
@@ -178,7 +176,7 @@ func (d *Dir) Take(ctx context.Context, view store.Snapshot, room func() error) 
 			return s, err
 		}
 	}
-	return s, syncDir(d.path)
+	return s, durable.SyncDir(d.path)
 }
 
 // remove takes a snapshot off the list, then off the disk, where its name goes first: what a crash leaves is
@@ -246,25 +244,9 @@ func (w *writer) flush() error {
 	return nil
 }
 
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("snapshots: %w", err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+func writeFile(path string, data []byte) error {
+	if err := durable.Create(path, data); err != nil {
 		return fmt.Errorf("snapshots: %w", err)
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("snapshots: %w", err)
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
