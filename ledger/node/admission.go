@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -72,22 +73,12 @@ func tooLarge(raw []byte) error {
 func (a *app) verified(p *parsed, checks []*check, from source) (*parsed, error) {
 	for i, c := range checks {
 		if !c.ok {
-			return nil, a.bad(from, first(p.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
+			return nil, a.bad(from, cmp.Or(p.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
 		}
 	}
 	p.holds = p.admitted.Keys
 	a.exec.known.put(p)
 	return p, nil
-}
-
-// first is the first error of those there are.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func quotaName(open bool) string {
@@ -204,8 +195,8 @@ func (a *app) discard(offered [][]byte, o *Outcome, left []*tx.Tx) {
 	for _, t := range left {
 		gone[t.ID()] = true
 	}
-	for _, id := range o.ids {
-		gone[id] = true // no longer in the way
+	for _, t := range o.Txs {
+		gone[t.ID()] = true // no longer in the way
 	}
 	var ids []hufu.Digest
 	for _, t := range left {

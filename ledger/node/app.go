@@ -225,8 +225,8 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		return nil, err
 	}
 	a.last = nil
-	a.pending.committed(o.ids, o.Block.Height)
-	a.committed.Add(uint64(len(o.ids)))
+	a.pending.committed(o.ids(), o.Block.Height)
+	a.committed.Add(uint64(len(o.Txs)))
 	a.tip.move(o.Block.Height, o.Block.Time)
 	if err := a.setFloor(); err != nil {
 		return nil, err

@@ -54,13 +54,20 @@ type Outcome struct {
 	AppVersion uint64 // of the rules from the next block on; 0: as before
 	changes    []store.Change
 	staged     *store.Staged
-	ids        []hufu.Digest
 }
 
 // Result is the answer to one transaction.
 type Result struct {
 	proof.Result
 	Detail string // of a refusal; not part of consensus
+}
+
+func (o *Outcome) ids() []hufu.Digest {
+	out := make([]hufu.Digest, len(o.Txs))
+	for i, t := range o.Txs {
+		out[i] = t.ID()
+	}
+	return out
 }
 
 // Root is the app hash that the block leads to.
@@ -180,7 +187,7 @@ func (e *Executor) Commit(o *Outcome) error {
 	if err := e.commit(o.staged, o.changes, o.Block.Height, o.Block.Time); err != nil {
 		return err
 	}
-	e.known.forget(o.ids)
+	e.known.forget(o.ids())
 	return nil
 }
 
@@ -265,7 +272,7 @@ func (e *Executor) begin(b Block) (*run, error) {
 		overlay: state.NewOverlay(e.reads),
 		out: Outcome{
 			Block: Block{Height: b.Height, Time: b.Time, Misbehaviour: b.Misbehaviour}, AppVersion: version,
-			Results: make([]Result, 0, len(b.Txs)), ids: make([]hufu.Digest, 0, len(b.Txs)),
+			Results: make([]Result, 0, len(b.Txs)), Txs: make([]*tx.Tx, 0, len(b.Txs)),
 		},
 	}
 	return r, machine.BeginBlock(r.ctx, r.overlay, b.Misbehaviour)
@@ -322,7 +329,6 @@ func (r *run) execute(p *parsed, a machine.Admission) error {
 	}
 	r.out.Results = append(r.out.Results, result)
 	r.out.Txs = append(r.out.Txs, p.Tx)
-	r.out.ids = append(r.out.ids, p.ID())
 	return nil
 }
 

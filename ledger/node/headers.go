@@ -73,6 +73,15 @@ func (h *history) lightBlock(height int64) *types.LightBlock {
 	return &types.LightBlock{SignedHeader: &types.SignedHeader{Header: &m.Header, Commit: commit}, ValidatorSet: vals}
 }
 
+// encodeLightBlock is b as peers send it: CometBFT's protobuf LightBlock.
+func encodeLightBlock(b *types.LightBlock) ([]byte, error) {
+	pb, err := b.ToProto()
+	if err != nil {
+		return nil, err
+	}
+	return pb.Marshal()
+}
+
 // headers is the reactor: it answers peers, and asks them.
 type headers struct {
 	p2p.BaseReactor
@@ -166,11 +175,7 @@ func (h *history) answer(ask *headersRequest) *headersAnswer {
 		if b == nil {
 			break
 		}
-		pb, err := b.ToProto()
-		if err != nil {
-			break
-		}
-		raw, err := pb.Marshal()
+		raw, err := encodeLightBlock(b)
 		if err != nil {
 			break
 		}

@@ -10,7 +10,6 @@ import (
 	cmtjson "github.com/cometbft/cometbft/libs/json"
 	sm "github.com/cometbft/cometbft/state"
 	cmtstore "github.com/cometbft/cometbft/store"
-	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
@@ -22,8 +21,7 @@ import (
 type History struct {
 	home   *home
 	dbs    *databases
-	blocks *cmtstore.BlockStore
-	engine sm.Store
+	engine history
 	state  store.Store
 }
 
@@ -44,8 +42,8 @@ func (h *History) open(dir string, log *slog.Logger) (err error) {
 	}
 	h.dbs = newDatabases(h.home.path(engineDir), log)
 	for id, use := range map[string]func(*database){
-		"blockstore": func(db *database) { h.blocks = cmtstore.NewBlockStore(db) },
-		"state":      func(db *database) { h.engine = sm.NewStore(db, sm.StoreOptions{}) },
+		"blockstore": func(db *database) { h.engine.blocks = cmtstore.NewBlockStore(db) },
+		"state":      func(db *database) { h.engine.state = sm.NewStore(db, sm.StoreOptions{}) },
 	} {
 		db, err := h.dbs.open(&config.DBContext{ID: id})
 		if err != nil {
@@ -83,7 +81,7 @@ func (h *History) Close() error {
 
 // Heights are those of the oldest and the newest block, 0 and 0 when there is none.
 func (h *History) Heights() (first, last hufu.Height) {
-	return hufu.Height(h.blocks.Base()), hufu.Height(h.blocks.Height())
+	return hufu.Height(h.engine.blocks.Base()), hufu.Height(h.engine.blocks.Height())
 }
 
 // State is a view of the state as it is stored. It must be closed.
@@ -92,24 +90,11 @@ func (h *History) State() (store.Snapshot, error) { return h.state.Snapshot() }
 // LightBlock is the header of height, its commit and its validators.
 func (h *History) LightBlock(_ context.Context, height hufu.Height) (_ *proof.LightBlock, err error) {
 	defer unreadable(&err)
-	meta := h.blocks.LoadBlockMeta(int64(height))
-	if meta == nil {
+	b := h.engine.lightBlock(int64(height))
+	if b == nil {
 		return nil, h.missing(height)
 	}
-	commit := h.blocks.LoadBlockCommit(int64(height)) // in the block after it
-	if commit == nil {
-		commit = h.blocks.LoadSeenCommit(int64(height))
-	}
-	vals, err := h.engine.LoadValidators(int64(height))
-	if err != nil || commit == nil {
-		return nil, fmt.Errorf("node: who signed block %d: %w", height, errors.Join(err, h.missing(height)))
-	}
-	b := types.LightBlock{SignedHeader: &types.SignedHeader{Header: &meta.Header, Commit: commit}, ValidatorSet: vals}
-	pb, err := b.ToProto()
-	if err != nil {
-		return nil, fmt.Errorf("node: header %d: %w", height, err)
-	}
-	raw, err := pb.Marshal()
+	raw, err := encodeLightBlock(b)
 	if err != nil {
 		return nil, fmt.Errorf("node: header %d: %w", height, err)
 	}
@@ -119,7 +104,7 @@ func (h *History) LightBlock(_ context.Context, height hufu.Height) (_ *proof.Li
 // Block is the transactions of height, in order.
 func (h *History) Block(_ context.Context, height hufu.Height) (_ [][]byte, err error) {
 	defer unreadable(&err)
-	b := h.blocks.LoadBlock(int64(height))
+	b := h.engine.blocks.LoadBlock(int64(height))
 	if b == nil {
 		return nil, h.missing(height)
 	}
@@ -129,7 +114,7 @@ func (h *History) Block(_ context.Context, height hufu.Height) (_ [][]byte, err 
 // Evidence is the evidence of misbehaviour in the block of height, in the engine's JSON: an array.
 func (h *History) Evidence(_ context.Context, height hufu.Height) (_ []byte, err error) {
 	defer unreadable(&err)
-	b := h.blocks.LoadBlock(int64(height))
+	b := h.engine.blocks.LoadBlock(int64(height))
 	if b == nil {
 		return nil, h.missing(height)
 	}

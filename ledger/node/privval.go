@@ -72,11 +72,11 @@ func newVoter(k Keys, remotes []*remote, dir string, validators func() (*types.V
 		if err != nil {
 			return nil, err
 		}
-		file := signedFile
+		file := filepath.Join(dir, signedFile)
 		if i > 0 { // each key remembers for itself
-			file = fmt.Sprintf("signed-%x.json", []byte(key.PubKey().Address()))
+			file = stateFile(dir, key)
 		}
-		pv, err := newPrivValidator(key, filepath.Join(dir, file))
+		pv, err := newPrivValidator(key, file)
 		if err != nil {
 			return nil, err
 		}
