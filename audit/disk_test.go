@@ -44,20 +44,6 @@ func (s *scene) stopped(t *testing.T) *node.History {
 	return h
 }
 
-func (s *scene) audit(t *testing.T, from audit.Source, o audit.Options) *audit.Replayed {
-	t.Helper()
-	r, err := audit.Replay(s.ctx, s.net.Genesis, from, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
 func TestHonestDisk(t *testing.T) {
 	s := newScene(t)
 	if _, err := node.OpenHistory(s.home, quiet()); !errors.Is(err, node.ErrLocked) {
@@ -286,9 +272,8 @@ func TestWhoChangedWhat(t *testing.T) {
 	var account audit.Account
 	var told []*audit.Change
 	r := s.replay(t, s.transport(t, s.node.URL()), audit.Options{Change: func(c *audit.Change) error {
-		account.Add(c)
 		told = append(told, c)
-		return nil
+		return account.Add(c)
 	}})
 	if len(told) != r.Transactions || r.Kinds[tx.KindDIDCreate] != len(s.people) || r.Kinds[tx.KindStatusSet] != 1 {
 		t.Fatalf("%d changes of %+v", len(told), r.Report)
@@ -353,7 +338,9 @@ func TestRefusedIsTold(t *testing.T) {
 func TestAccountIsBounded(t *testing.T) {
 	var a audit.Account
 	for range audit.MaxListed + 3 {
-		a.Add(&audit.Change{Kind: tx.KindStatusSet})
+		if err := a.Add(&audit.Change{Kind: tx.KindStatusSet}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := newScene(t)
 	r := s.replay(t, s.transport(t, s.node.URL()), audit.Options{Until: 1})

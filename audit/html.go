@@ -21,8 +21,8 @@ type Account struct {
 	left    int
 }
 
-// Add keeps a change, unless it is one of those that are counted alone or there are [MaxListed].
-func (a *Account) Add(c *Change) {
+// Add keeps a change, unless it is one of those that are counted alone or there are [MaxListed]. It never fails.
+func (a *Account) Add(c *Change) error {
 	switch {
 	case c.Kind == tx.KindDIDCreate || c.Kind == tx.KindAnchorCommit:
 	case len(a.changes) == MaxListed:
@@ -30,6 +30,7 @@ func (a *Account) Add(c *Change) {
 	default:
 		a.changes = append(a.changes, c)
 	}
+	return nil
 }
 
 //go:embed report.html

@@ -107,7 +107,12 @@ func (s *scene) transport(t *testing.T, url string) *client.HTTP {
 
 func (s *scene) replay(t *testing.T, from client.Transport, o audit.Options) *audit.Replayed {
 	t.Helper()
-	r, err := audit.Replay(s.ctx, s.net.Genesis, audit.FromNode(from), o)
+	return s.audit(t, audit.FromNode(from), o)
+}
+
+func (s *scene) audit(t *testing.T, from audit.Source, o audit.Options) *audit.Replayed {
+	t.Helper()
+	r, err := audit.Replay(s.ctx, s.net.Genesis, from, o)
 	if err != nil {
 		t.Fatal(err)
 	}

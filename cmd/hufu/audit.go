@@ -87,15 +87,12 @@ func (a *app) auditSnapshotCmd() *cobra.Command {
 }
 
 func writeSnapshot(ctx context.Context, l *client.Client, path string) (hufu.AsOf, error) {
-	f, err := newFile(path)
-	if err != nil {
-		return hufu.AsOf{}, err
-	}
-	asOf, err := l.ExportSnapshot(ctx, f)
-	if err != nil {
-		return asOf, errors.Join(err, f.discard())
-	}
-	return asOf, f.keep()
+	var asOf hufu.AsOf
+	err := writeNew(path, func(w io.Writer) (err error) {
+		asOf, err = l.ExportSnapshot(ctx, w)
+		return err
+	})
+	return asOf, err
 }
 
 // defaultMaxAge is how old a snapshot may be unless somebody says otherwise: statuses change every day.

@@ -80,35 +80,39 @@ func (a *app) runAudit(ctx context.Context, g *auditing) (err error) {
 			return err
 		}
 	}
+	for _, path := range []string{g.html, g.journal} { // before an hour's work
+		if err := absent(path); err != nil {
+			return err
+		}
+	}
 	var account audit.Account
-	journal, err := newFile(g.journal)
+	if g.html != "" {
+		o.Change = account.Add
+	}
+	var r *audit.Replayed
+	replay := func() (err error) {
+		r, err = a.replayFrom(ctx, g, o)
+		return err
+	}
+	if g.journal != "" {
+		err = writeNew(g.journal, func(w io.Writer) error {
+			out := bufio.NewWriter(w)
+			lines := json.NewEncoder(out)
+			lines.SetEscapeHTML(false)
+			o.Change = func(c *audit.Change) error { return errors.Join(account.Add(c), lines.Encode(c)) }
+			return errors.Join(replay(), out.Flush())
+		})
+	} else {
+		err = replay()
+	}
 	if err != nil {
 		return err
 	}
-	page, err := newFile(g.html)
-	if err != nil {
-		return errors.Join(err, journal.discard())
-	}
-	if journal != nil || page != nil {
-		lines := json.NewEncoder(journal)
-		lines.SetEscapeHTML(false)
-		o.Change = func(c *audit.Change) error {
-			account.Add(c)
-			if journal == nil {
-				return nil
-			}
-			return lines.Encode(c)
-		}
-	}
-	r, err := a.replayFrom(ctx, g, o)
-	if err != nil {
-		return errors.Join(err, journal.discard(), page.discard())
-	}
-	if page != nil {
-		err = audit.WriteHTML(page, r, &account, time.Now(), version)
+	if g.html != "" {
+		err = writeNew(g.html, func(w io.Writer) error { return audit.WriteHTML(w, r, &account, time.Now(), version) })
 	}
 	report := r.Report
-	if err = errors.Join(err, journal.keep(), page.keep(), r.Close()); err != nil {
+	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
 	if err = a.emit(report, func(w io.Writer) { writeReport(w, &report) }); err == nil && !report.AppHashMatch {
@@ -191,42 +195,4 @@ func (a *app) replayBlocks(ctx context.Context, genesis []byte, from audit.Sourc
 	r, err := audit.Replay(ctx, genesis, from, o)
 	done()
 	return r, err
-}
-
-// file is a new file that is there whole or not at all.
-type file struct {
-	*bufio.Writer
-	f *os.File
-}
-
-// newFile makes a file that must not exist yet; nil without a path.
-func newFile(path string) (*file, error) {
-	if path == "" {
-		return nil, nil //nolint:nilnil // no file is wanted
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil, hint(err, "give another name; an existing file is never overwritten")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &file{bufio.NewWriter(f), f}, nil
-}
-
-func (f *file) keep() error {
-	if f == nil {
-		return nil
-	}
-	if err := errors.Join(f.Flush(), f.f.Sync()); err != nil {
-		return errors.Join(err, f.discard())
-	}
-	return f.f.Close()
-}
-
-func (f *file) discard() error {
-	if f == nil {
-		return nil
-	}
-	return errors.Join(f.f.Close(), os.Remove(f.f.Name()))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/audit"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/gov"
@@ -376,17 +377,17 @@ func (a *app) govShowCmd() *cobra.Command {
 					return fmt.Errorf("the ledger proves that there is no proposal %s", id)
 				}
 				account := accountOfProposal(p, l.Network())
-				return a.emit(account, func(w io.Writer) { printProposal(w, &account) })
+				return a.emit(account, func(w io.Writer) { printProposal(w, &account, p.Actions, l.Network()) })
 			})
 		},
 	}
 	return nodeFlag(c, &node)
 }
 
-func printProposal(w io.Writer, p *proposalAccount) {
+func printProposal(w io.Writer, p *proposalAccount, actions []tx.Action, n hufu.Network) {
 	fmt.Fprintf(w, "%s\n  proposed by %s in block %d, open until %s\n", p.Title, p.By, p.Height, p.Ends.Format(time.RFC3339))
-	for i := range p.Actions {
-		fmt.Fprintf(w, "  to %s\n", p.Actions[i].sentence())
+	for i := range actions {
+		fmt.Fprintf(w, "  to %s\n", audit.Sentence(&actions[i], n))
 	}
 	for _, v := range p.Votes {
 		fmt.Fprintf(w, "  %s voted %s in block %d\n", v.Member, map[bool]string{true: "yes", false: "no"}[v.Approve], v.Height)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -98,26 +96,6 @@ func accountOfAction(a *tx.Action, n hufu.Network) actionAccount {
 		return actionAccount{Action: "upgrade", Name: a.Upgrade.Name, From: a.Upgrade.Height}
 	}
 	return actionAccount{Action: "unknown"}
-}
-
-// sentence is the action for people.
-func (a *actionAccount) sentence() string {
-	out := a.Action
-	for _, part := range []string{a.Name, string(a.Subject), strings.Join(a.Types, ", ")} {
-		if part != "" {
-			out += " " + part
-		}
-	}
-	if a.Validator != "" {
-		out += fmt.Sprintf(", power %d of validator %s", a.Power, a.Validator)
-	}
-	if a.NotAfter != nil {
-		out += ", until " + a.NotAfter.Format(time.DateOnly)
-	}
-	if a.From != 0 {
-		out += fmt.Sprintf(", from height %d", a.From)
-	}
-	return out
 }
 
 // typeAccount is a published credential type.

@@ -88,8 +88,8 @@ over another.`,
 
 // writeNew writes a file that must not be there, mode 0600, all of it or none.
 func writeNew(path string, write func(io.Writer) error) error {
-	if _, err := os.Lstat(path); err == nil {
-		return hint(fmt.Errorf("%s is there already", path), "nothing was written; name another file")
+	if err := absent(path); err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".backup-*") // mode 0600
 	if err != nil {
@@ -100,6 +100,14 @@ func writeNew(path string, write func(io.Writer) error) error {
 		err = os.Link(f.Name(), path) // fails if somebody made one meanwhile
 	}
 	return errors.Join(err, os.Remove(f.Name()))
+}
+
+// absent refuses to write to a file that is there.
+func absent(path string) error {
+	if _, err := os.Lstat(path); path != "" && err == nil {
+		return hint(fmt.Errorf("%s is there already", path), "nothing was written: an existing file is never overwritten; name another")
+	}
+	return nil
 }
 
 func (a *app) walletRestoreCmd() *cobra.Command {
