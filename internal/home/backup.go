@@ -15,7 +15,9 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/database"
+	"github.com/hufu-id/hufu/durable"
 	"github.com/hufu-id/hufu/keys/keystore"
+	"github.com/hufu-id/hufu/ledger/node"
 )
 
 // ManifestFile lists, in a backup, what is in it.
@@ -104,7 +106,8 @@ func Backup(ctx context.Context, dir, to string, now time.Time) (*Manifest, erro
 
 // Restore makes a home in dir, where there must be nothing, of a backup that u opens. What was done after the backup is
 // forgotten by its databases, but not by the world. So the status lists that were open are closed: entries given since
-// are never given again; and requests that were open can no longer be answered: some were.
+// are never given again; requests that were open can no longer be answered: some were; and a validator waits before it signs
+// ([node.MarkRestored]).
 func Restore(ctx context.Context, from, dir string, u keystore.Unlock, network hufu.Network) (*Manifest, error) {
 	if left, err := os.ReadDir(dir); err == nil && len(left) > 0 {
 		return nil, fmt.Errorf("%w: %s is not empty", ErrExists, dir)
@@ -147,7 +150,8 @@ func Restore(ctx context.Context, from, dir string, u keystore.Unlock, network h
 				return err
 			}
 		}
-		return nil
+		// Its validator waits until it is known to sign nothing twice.
+		return node.MarkRestored(filepath.Join(tmp, NodeDir))
 	})
 }
 
@@ -195,21 +199,13 @@ func whole(dir string, fill func(tmp string) error) error {
 	if err := fill(tmp); err != nil {
 		return diskError(err)
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := durable.SyncDir(tmp); err != nil {
 		return diskError(err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return diskError(fmt.Errorf("home: %w", err))
 	}
-	return diskError(syncDir(filepath.Dir(dir)))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return diskError(durable.SyncDir(filepath.Dir(dir)))
 }
 
 func copyFile(from, to string) error {
