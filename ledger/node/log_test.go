@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // What the engine says when it gives up is told apart by what an operator has to do.
@@ -14,6 +15,15 @@ func TestConsensusError(t *testing.T) {
 	} {
 		if err := consensusError(text); !errors.Is(err, want) {
 			t.Errorf("%v is not %v", err, want)
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	now := time.Date(2026, 11, 29, 11, 0, 0, 0, time.UTC)
+	for behind, is := range map[time.Duration]error{-time.Hour: nil, 0: nil, time.Minute: nil, time.Minute + time.Second: ErrClock, 10 * time.Minute: ErrClock} {
+		if err := checkClock(now, now.Add(behind)); !errors.Is(err, is) {
+			t.Errorf("%s behind: %v", behind, err)
 		}
 	}
 }

@@ -199,12 +199,29 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		return fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
 	}
 	if height := engine.BlockStore().Height(); height > 0 {
+		if last := engine.BlockStore().LoadBlockMeta(height); last != nil {
+			if err := checkClock(time.Now(), last.Header.Time); err != nil {
+				return err
+			}
+		}
 		if err := closeHeight(engine.Config().Consensus.WalFile(), height, n.logger(cfg)); err != nil {
 			return err
 		}
 	}
 	if err := engine.Start(); err != nil {
 		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+// clockTolerance is how far ahead of this clock the engine lets a block's time be.
+const clockTolerance = time.Minute
+
+// checkClock refuses to start with a clock that the engine would end at: where it looks at its log of an unfinished
+// block first, that end is a panic beside consensus, which tells nobody what to do.
+func checkClock(now, last time.Time) error {
+	if last.After(now.Add(clockTolerance)) {
+		return fmt.Errorf("%w: the last block here is of %s, and it is %s", ErrClock, last.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
