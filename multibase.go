@@ -1,8 +1,10 @@
 package hufu
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Multibase base58btc ("z" and the Bitcoin alphabet), the one base that did:hufu identifiers and
@@ -26,29 +28,47 @@ func EncodeMultibase(data []byte) string {
 	for zeros < len(data) && data[zeros] == 0 {
 		zeros++
 	}
-	// log(256)/log(58) < 1.366, so 138/100 digits a byte are always enough.
-	digits := make([]byte, (len(data)-zeros)*138/100+1)
-	high := len(digits)
-	for _, b := range data[zeros:] {
-		carry := int(b)
-		i := len(digits) - 1
-		for ; i >= high || carry != 0; i-- {
-			carry += 256 * int(digits[i])
-			digits[i] = byte(carry % 58)
-			carry /= 58
+	limbs := make([]uint32, 0, 16) // in base 58^5, the least first; enough for 58 bytes
+	for rest := data[zeros:]; len(rest) > 0; {
+		// As many bytes at once as bring the number to a whole count of words.
+		n := (len(rest)-1)%4 + 1
+		carry := uint64(0)
+		for _, b := range rest[:n] {
+			carry = carry<<8 | uint64(b)
 		}
-		high = i + 1
+		for i := range limbs {
+			carry += uint64(limbs[i]) << (8 * n)
+			limbs[i], carry = uint32(carry%limbBase), carry/limbBase
+		}
+		for ; carry > 0; carry /= limbBase {
+			limbs = append(limbs, uint32(carry%limbBase))
+		}
+		rest = rest[n:]
 	}
-	out := make([]byte, 0, 1+zeros+len(digits)-high)
-	out = append(out, 'z')
-	for range zeros {
-		out = append(out, '1')
+	out := make([]byte, 1+zeros+limbDigits*len(limbs))
+	out[0] = 'z'
+	at := len(out)
+	for _, limb := range limbs {
+		for range limbDigits {
+			at--
+			out[at], limb = base58Alphabet[limb%58], limb/58
+		}
 	}
-	for _, d := range digits[high:] {
-		out = append(out, base58Alphabet[d])
+	first := 1 + zeros // of the digits; the highest limb has zeros in front
+	for at = first; at < len(out) && out[at] == '1'; {
+		at++
 	}
-	return string(out)
+	for i := 1; i < first; i++ {
+		out[i] = '1'
+	}
+	return string(append(out[:first], out[at:]...))
 }
+
+// Five digits fit in 32 bits.
+const (
+	limbDigits = 5
+	limbBase   = 58 * 58 * 58 * 58 * 58
+)
 
 // DecodeMultibase reads what [EncodeMultibase] writes. It refuses any other base and anything that
 // would be longer than maxBytes.
@@ -64,22 +84,38 @@ func DecodeMultibase(s string, maxBytes int) ([]byte, error) {
 	for zeros < len(s) && s[zeros] == '1' {
 		zeros++
 	}
-	bytes := make([]byte, len(s)-zeros)
-	high := len(bytes)
-	for _, c := range []byte(s[zeros:]) {
-		carry := int(base58Value[c])
-		if carry < 0 {
-			return nil, errors.New("a character outside the base58btc alphabet")
+	words := make([]uint32, 0, 16) // the least first; enough for 64 bytes
+	for rest := s[zeros:]; len(rest) > 0; {
+		n := (len(rest)-1)%limbDigits + 1
+		carry, by := uint64(0), uint64(1)
+		for _, c := range []byte(rest[:n]) {
+			digit := base58Value[c]
+			if digit < 0 {
+				return nil, errors.New("a character outside the base58btc alphabet")
+			}
+			carry, by = carry*58+uint64(digit), by*58
 		}
-		i := len(bytes) - 1
-		for ; i >= high || carry != 0; i-- {
-			carry += 58 * int(bytes[i])
-			bytes[i] = byte(carry)
-			carry >>= 8
+		for i := range words {
+			carry += uint64(words[i]) * by
+			words[i], carry = uint32(carry), carry>>32
 		}
-		high = i + 1
+		if carry > 0 {
+			words = append(words, uint32(carry))
+		}
+		rest = rest[n:]
 	}
-	out := append(make([]byte, zeros, zeros+len(bytes)-high), bytes[high:]...)
+	out := make([]byte, zeros, zeros+4*len(words))
+	for i, word := range slices.Backward(words) {
+		if i == len(words)-1 {
+			for shift := 24; shift >= 0; shift -= 8 {
+				if word>>shift != 0 {
+					out = append(out, byte(word>>shift))
+				}
+			}
+			continue
+		}
+		out = binary.BigEndian.AppendUint32(out, word)
+	}
 	if len(out) > maxBytes {
 		return nil, fmt.Errorf("more than %d bytes", maxBytes)
 	}

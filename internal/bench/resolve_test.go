@@ -14,3 +14,15 @@ func TestMeasureResolve(t *testing.T) {
 	}
 	t.Logf("%+v", f)
 }
+
+// BenchmarkResolve is for profiles: few identifiers, many times.
+func BenchmarkResolve(b *testing.B) {
+	for b.Loop() {
+		f, err := MeasureResolve(b.Context(), ResolveConfig{Dir: b.TempDir(), Identifiers: 200, Resolutions: 500_000})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(f.WarmPerS, "warm/s")
+		b.ReportMetric(f.WarmMicros, "warm-cpu-µs")
+	}
+}

@@ -209,7 +209,7 @@ func TestReadsAreOfOneHeight(t *testing.T) {
 		var now seen
 		err := c.Read(s.ctx, func(v client.View) error {
 			attempts++
-			ra, err := did.Get(v, a.id)
+			ra, err := did.Peek(v, a.id)
 			if err != nil {
 				return err
 			}
@@ -256,6 +256,43 @@ func TestReadsAreOfOneHeight(t *testing.T) {
 		last = r.height
 	}
 	t.Logf("%d states in %d attempts over %d transactions", len(reads), attempts, len(log))
+}
+
+// What a record was decoded to is kept as long as the state is the same, and no longer.
+func TestDecodedOnce(t *testing.T) {
+	s := newScene(t)
+	c, writer := s.honest(), s.honest()
+	a := s.person(writer)
+	peek := func(height hufu.Height) (rec *did.Record, asOf hufu.AsOf) {
+		t.Helper()
+		if _, err := c.Await(s.ctx, height); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Read(s.ctx, func(v client.View) (err error) {
+			asOf = v.AsOf()
+			rec, err = did.Peek(v, a.id)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return rec, asOf
+	}
+	first, was := peek(a.created.Height)
+	again, is := peek(was.Height + 1)
+	for is.AppHash != was.AppHash {
+		first, was = again, is
+		again, is = peek(is.Height + 1)
+	}
+	if again != first {
+		t.Errorf("decoded again at height %d", is.Height)
+	}
+	r, err := writer.Submit(s.ctx, a.update("m-one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec, is := peek(r.Height); rec == first || rec.Sequence != 2 || first.Sequence != 1 || is.AppHash == was.AppHash {
+		t.Errorf("after a change: %+v as of %+v", rec, is)
+	}
 }
 
 // When the state moves between two reads of one attempt, the attempt is run again on the newer one.

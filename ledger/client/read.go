@@ -13,7 +13,8 @@ import (
 )
 
 // View is the state of the ledger at one height. It satisfies state.Reader, so every query of the
-// ledger's modules runs on it.
+// ledger's modules runs on it. Those of a [Client] are also state.Keepers: what a record was decoded to is
+// kept as long as what was proven is.
 type View interface {
 	// Get is the value of key, nil when there is none. The slice must not be changed.
 	Get(key []byte) ([]byte, error)
@@ -35,26 +36,42 @@ const maxCached = 1 << 17
 type cache struct {
 	root   hufu.Digest
 	mu     sync.RWMutex
-	values map[string][]byte // nil: proven absent
+	proven map[string]proven
+}
+
+// proven is one key's value under an app hash, nil when it is absent, and what it was decoded to, nil when
+// nobody asked yet.
+type proven struct {
+	value   []byte
+	decoded any
 }
 
 func newCache(root hufu.Digest) *cache {
-	return &cache{root: root, values: map[string][]byte{}}
+	return &cache{root: root, proven: map[string]proven{}}
 }
 
-func (k *cache) get(key []byte) (value []byte, ok bool) {
+func (k *cache) get(key []byte) (p proven, ok bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	value, ok = k.values[string(key)]
-	return value, ok
+	p, ok = k.proven[string(key)]
+	return p, ok
+}
+
+// keep notes what the value proven at key was decoded to. Under one app hash a key has one value.
+func (k *cache) keep(key []byte, decoded any) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p, ok := k.proven[string(key)]; ok {
+		k.proven[string(key)] = proven{p.value, decoded}
+	}
 }
 
 func (k *cache) put(items []proof.Proven) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range items {
-		if len(k.values) < maxCached {
-			k.values[string(items[i].Key)] = items[i].Value
+		if _, known := k.proven[string(items[i].Key)]; !known && len(k.proven) < maxCached {
+			k.proven[string(items[i].Key)] = proven{value: items[i].Value}
 		}
 	}
 }
@@ -88,7 +105,7 @@ func (c *Client) read(ctx context.Context, f func(View) error) (*peer, error) {
 				return nil, err
 			}
 		}
-		v := &view{client: c, ctx: ctx, pinned: *on, own: map[string][]byte{}, touched: touched}
+		v := &view{client: c, ctx: ctx, pinned: *on, touched: touched}
 		err := f(v)
 		touched, on = v.touched, v.moved
 		switch {
@@ -107,6 +124,9 @@ type pinned struct {
 	asOf  hufu.AsOf
 	known *cache
 }
+
+// Keep is state.Keeper's, of the views on this state.
+func (p *pinned) Keep(key, _ []byte, decoded any) { p.known.keep(key, decoded) }
 
 // newest is the head.
 func (c *Client) newest(ctx context.Context) (*pinned, error) {
@@ -135,23 +155,29 @@ func (v *view) AsOf() hufu.AsOf       { return v.asOf }
 func (v *view) Network() hufu.Network { return v.client.Network() }
 
 func (v *view) Get(key []byte) ([]byte, error) {
-	if value, ok := v.known.get(key); ok {
+	value, _, err := v.Kept(key)
+	return value, err
+}
+
+// Kept is state.Keeper's.
+func (v *view) Kept(key []byte) (value []byte, decoded any, err error) {
+	if p, ok := v.known.get(key); ok {
 		v.touch(key)
-		return value, nil
+		return p.value, p.decoded, nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.failure != nil {
-		return nil, v.failure
+		return nil, nil, v.failure
 	}
 	if value, ok := v.own[string(key)]; ok {
-		return value, nil
+		return value, nil, nil
 	}
 	if err := v.fetch(key); err != nil {
 		v.failure = err
-		return nil, err
+		return nil, nil, err
 	}
-	return v.own[string(key)], nil
+	return v.own[string(key)], nil, nil
 }
 
 func (v *view) touch(key []byte) {
@@ -196,6 +222,9 @@ func (v *view) fetch(key []byte) error {
 			v.blamed = lead
 		}
 		return err
+	}
+	if v.own == nil {
+		v.own = map[string][]byte{}
 	}
 	for i := range answer.Items {
 		v.own[string(answer.Items[i].Key)] = answer.Items[i].Value

@@ -116,12 +116,18 @@ func (v *keptView) AsOf() hufu.AsOf       { return v.asOf }
 func (v *keptView) Network() hufu.Network { return v.network }
 
 func (v *keptView) Get(key []byte) ([]byte, error) {
-	value, ok := v.known.get(key)
+	value, _, err := v.Kept(key)
+	return value, err
+}
+
+// Kept is state.Keeper's.
+func (v *keptView) Kept(key []byte) (value []byte, decoded any, err error) {
+	p, ok := v.known.get(key)
 	if !ok {
 		v.missed.Store(true)
-		return nil, errNotKept
+		return nil, nil, errNotKept
 	}
-	return value, nil
+	return p.value, p.decoded, nil
 }
 
 // open is the snapshot in the file, held until a node can be reached again.

@@ -118,7 +118,7 @@ func Resolve(r state.Reader, network hufu.Network, asOf hufu.AsOf, identifier st
 	if n != network {
 		return Failed(MethodNotSupported, ""), nil
 	}
-	rec, err := did.Get(r, id)
+	rec, err := did.Peek(r, id)
 	if err != nil {
 		return Result{}, err
 	}

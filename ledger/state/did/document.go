@@ -40,7 +40,8 @@ const (
 )
 
 // NewDocument is the DID document of rec's present keys. It has keys in order of their index and
-// methods in order of their addition.
+// methods in order of their addition. That each key's bytes are a point of its curve was checked when the
+// ledger took it in, and is not again.
 func NewDocument(rec *Record, network hufu.Network) (*Document, error) {
 	did := rec.ID.DID(network)
 	doc := &Document{Context: []string{ContextDID, ContextMultikey}, ID: did}
@@ -66,13 +67,12 @@ func NewDocument(rec *Record, network hufu.Network) (*Document, error) {
 }
 
 func (d *Document) add(fragment string, multikey []byte, purposes uint8) error {
-	key, err := keys.ParseMultikey(multikey)
-	if err != nil {
+	if _, err := keys.ReadMultikey(multikey); err != nil {
 		return err
 	}
 	id := d.ID.URL(fragment)
 	d.VerificationMethod = append(d.VerificationMethod, VerificationMethod{
-		ID: id, Type: "Multikey", Controller: d.ID, PublicKeyMultibase: key.Multibase(),
+		ID: id, Type: "Multikey", Controller: d.ID, PublicKeyMultibase: hufu.EncodeMultibase(multikey),
 	})
 	for _, r := range []struct {
 		bit  uint8

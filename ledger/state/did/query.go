@@ -14,6 +14,11 @@ func Get(r state.Reader, id hufu.ID) (*Record, error) {
 	return state.Load[Record](r, StateKey(id))
 }
 
+// Peek is [Get] for a record that is only looked at: it may be shared, and must not be changed.
+func Peek(r state.Reader, id hufu.ID) (*Record, error) {
+	return state.Peek[Record](r, StateKey(id))
+}
+
 // Active reads the record of an identifier that must exist and not be deactivated.
 func Active(r state.Reader, id hufu.ID) (*Record, error) {
 	rec, err := Get(r, id)
