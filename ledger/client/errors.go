@@ -22,6 +22,8 @@ var (
 	// ErrUnknownOutcome is wrapped by Submit when the wait ended before the transaction was seen in
 	// a block. It may still be included until it expires.
 	ErrUnknownOutcome = errors.New("client: the transaction's outcome is not known")
+	// ErrNotOffered is wrapped by SubmitAll for a transaction after one that was not admitted.
+	ErrNotOffered = errors.New("client: the transaction was not offered, as one before it was not admitted")
 	// ErrNotKept is wrapped when the node does not keep the block asked for: it has blocks only from a later
 	// height on. Another node, or a snapshot, may serve.
 	ErrNotKept = errors.New("client: the node does not keep that block")

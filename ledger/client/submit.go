@@ -8,6 +8,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
@@ -20,16 +21,32 @@ type Receipt struct {
 	Time   time.Time   `json:"time"` // of the block
 }
 
-// waiter is a transaction that one Submit or several wait for.
+// Outcome is what became of a transaction, as [Client.Submit] says it.
+type Outcome struct {
+	Receipt Receipt
+	Err     error
+}
+
+// waiter is a transaction that one caller or several wait for.
 type waiter struct {
+	id      hufu.Digest
+	raw     []byte
 	expires hufu.Height
-	callers int                // who wait
-	cancel  context.CancelFunc // ends the offering
-	busy    error              // the node's refusal for want of room, until it has some
-	found   bool               // in a block whose results are not verified yet
+	callers int       // who wait
+	offered *offering // that it is part of
+	taken   bool      // a node said that it waits for a block there
+	busy    error     // the node's refusal for want of room, until it has some
+	found   bool      // in a block whose results are not verified yet
 	done    chan struct{}
 	receipt Receipt
 	err     error
+}
+
+// offering is transactions that are offered one after the other, in this order.
+type offering struct {
+	waiters []*waiter
+	awaited int                // how many of them somebody waits for
+	cancel  context.CancelFunc // ends the offering
 }
 
 func (w *waiter) resolve(r Receipt, err error) {
@@ -41,7 +58,6 @@ func (w *waiter) resolve(r Receipt, err error) {
 type found struct {
 	w       *waiter
 	receipt Receipt
-	id      hufu.Digest
 }
 
 // settled is an outcome to be told once the header that proves it is the trusted one.
@@ -61,97 +77,210 @@ type settled struct {
 //
 // Offering the same transaction again is safe: it takes effect once.
 func (c *Client) Submit(ctx context.Context, raw []byte) (Receipt, error) {
-	t, err := tx.Parse(raw, c.Network())
-	if err != nil {
-		return Receipt{}, err
+	o := c.SubmitAll(ctx, [][]byte{raw}, nil)[0]
+	return o.Receipt, o.Err
+}
+
+// SubmitAll is Submit for transactions that follow one another, as those of one author do: each is offered as
+// soon as the node has taken the one before it, and all are waited for together. When one is refused at
+// admission, those after it are not offered: their errors wrap [ErrNotOffered]. told, if not nil, is called
+// with each outcome, in the order of raws.
+func (c *Client) SubmitAll(ctx context.Context, raws [][]byte, told func(Outcome)) []Outcome {
+	outcomes := make([]Outcome, len(raws))
+	waiters, err := c.prepare(ctx, raws)
+	defer c.leave(waiters)
+	for i := range outcomes {
+		switch {
+		case i < len(waiters):
+			outcomes[i] = c.outcome(ctx, waiters[i])
+		case i > len(waiters):
+			outcomes[i].Err = ErrNotOffered
+		default:
+			outcomes[i].Err = err
+		}
+		if told != nil {
+			told(outcomes[i])
+		}
 	}
+	return outcomes
+}
+
+// prepare begins the offering. With an error, it is of transactions up to the one that the error is about.
+func (c *Client) prepare(ctx context.Context, raws [][]byte) ([]*waiter, error) {
 	// The follower must be past the blocks of before: only new ones are searched.
+	var failed error
+	txs := make([]*tx.Tx, 0, len(raws))
+	for _, raw := range raws {
+		t, err := tx.Parse(raw, c.Network())
+		if err != nil {
+			failed = err
+			break
+		}
+		txs = append(txs, t)
+	}
+	if len(txs) == 0 {
+		return nil, failed
+	}
 	if _, err := c.Head(ctx); err != nil {
-		return Receipt{}, err
+		return nil, err
 	}
-	id := t.ID()
-	w, err := c.register(id, t.Payload.Expires, raw)
-	if err != nil {
-		return Receipt{}, err
-	}
-	defer c.leave(id, w)
+	waiters, err := c.register(txs)
+	return waiters, errors.Join(err, failed)
+}
+
+func (c *Client) outcome(ctx context.Context, w *waiter) Outcome {
 	select {
 	case <-w.done:
-		return w.receipt, w.err
+		return Outcome{w.receipt, w.err}
 	case <-ctx.Done():
-		return Receipt{}, errors.Join(ErrUnknownOutcome, c.noRoom(w), ctx.Err())
+		return Outcome{Err: errors.Join(ErrUnknownOutcome, c.noRoom(w), ctx.Err())}
 	case <-c.ctx.Done():
-		return Receipt{}, errors.Join(ErrUnknownOutcome, ErrClosed)
+		return Outcome{Err: errors.Join(ErrUnknownOutcome, ErrClosed)}
 	}
 }
 
-// register makes the follower look for a transaction, and offers it. A second caller with the same one
-// shares the first one's waiter.
-func (c *Client) register(id hufu.Digest, expires hufu.Height, raw []byte) (*waiter, error) {
+// register makes the follower look for transactions, and offers them. A second caller with one of them shares
+// the first one's waiter.
+func (c *Client) register(txs []*tx.Tx) ([]*waiter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	if w := c.waiting[id]; w != nil {
-		w.callers++
-		return w, nil
-	}
 	// The offering ends when the last caller is gone, not when the first one is.
 	ctx, cancel := context.WithCancel(c.ctx)
-	w := &waiter{expires: expires, callers: 1, cancel: cancel, done: make(chan struct{})}
-	c.waiting[id] = w
-	c.work.Go(func() {
-		if err := c.offer(ctx, w, raw); err != nil && ctx.Err() == nil {
-			c.fail(id, w, err)
+	o := &offering{cancel: cancel}
+	waiters := make([]*waiter, len(txs))
+	for i, t := range txs {
+		w := c.waiting[t.ID()]
+		if w == nil {
+			w = &waiter{id: t.ID(), raw: t.Raw(), expires: t.Payload.Expires, offered: o, done: make(chan struct{})}
+			c.waiting[w.id] = w
+			o.waiters = append(o.waiters, w)
+			o.awaited++
 		}
+		w.callers++
+		waiters[i] = w
+	}
+	c.work.Go(func() {
+		defer cancel()
+		c.offer(ctx, o.waiters)
 	})
-	return w, nil
+	return waiters, nil
 }
 
-func (c *Client) leave(id hufu.Digest, w *waiter) {
+func (c *Client) leave(waiters []*waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.callers--; w.callers > 0 {
-		return
-	}
-	w.cancel()
-	if c.waiting[id] == w && !w.found {
-		delete(c.waiting, id)
+	for _, w := range waiters {
+		if w.callers--; w.callers > 0 {
+			continue
+		}
+		if w.offered.awaited--; w.offered.awaited == 0 {
+			w.offered.cancel()
+		}
+		if c.waiting[w.id] == w && !w.found {
+			delete(c.waiting, w.id)
+		}
 	}
 }
 
-// offer broadcasts until a node has room. When another node takes the lead before the transaction is in a
-// block, it is offered to that one, too: the first may have kept it to itself.
-func (c *Client) offer(ctx context.Context, w *waiter, raw []byte) error {
-	for failed := 0; ; {
+// offer broadcasts transactions in their order, each until a node has room. When another node takes the lead
+// before they are in blocks, they are offered to that one, too: the first may have kept them to itself.
+func (c *Client) offer(ctx context.Context, waiters []*waiter) {
+	lead, next, failed := c.lead(), 0, 0
+	for ctx.Err() == nil {
+		if l := c.lead(); l != lead {
+			lead, next = l, 0
+		}
+		if next == len(waiters) {
+			if c.awaitTurn(ctx, lead) != nil {
+				return // nobody waits any more, or there is no other node
+			}
+			continue
+		}
+		w := waiters[next]
+		if c.decided(w) {
+			next++
+			continue
+		}
 		head, err := c.Head(ctx)
 		if err != nil {
-			return errors.Join(c.noRoom(w), err)
+			c.giveUp(ctx, waiters[next:], errors.Join(c.noRoom(w), err), err)
+			return
 		}
-		lead := c.lead()
-		a, err := lead.Broadcast(ctx, raw)
+		a, err := lead.Broadcast(ctx, w.raw)
 		if err != nil {
 			if failed++; failed < len(c.peers) && c.turn(ctx, lead) == nil {
 				continue
 			}
-			return errors.Join(ErrUnknownOutcome, unreachable(err)) // it may have got there
+			err = errors.Join(ErrUnknownOutcome, unreachable(err)) // it may have got there
+			c.giveUp(ctx, waiters[next:], err, err)
+			return
 		}
 		failed = 0
 		switch {
-		case a.Rule == "" || a.Rule == RuleKnown:
-			if err := c.awaitTurn(ctx, lead); err != nil {
-				return nil //nolint:nilerr // nobody waits any more
-			}
-			continue
+		case c.takes(w, a):
+			next++
 		case a.Rule != RuleBusy:
-			return &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
+			c.giveUp(ctx, waiters[next:], &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}, nil)
+			return
+		default:
+			if _, err := c.Await(ctx, head.Height+1); err != nil {
+				c.giveUp(ctx, waiters[next:], errors.Join(c.noRoom(w), err), err)
+				return
+			}
 		}
-		c.mu.Lock()
+	}
+}
+
+// decided reports whether there is nothing to offer any more.
+func (c *Client) decided(w *waiter) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-w.done:
+		return true
+	default:
+		return w.found
+	}
+}
+
+// takes notes a node's answer and reports whether w waits for a block there. To another node than the one that
+// took it first, it may be in a block already that is not verified yet.
+func (c *Client) takes(w *waiter, a Admission) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.Rule == RuleBusy {
 		w.busy = &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}
-		c.mu.Unlock()
-		if _, err := c.Await(ctx, head.Height+1); err != nil {
-			return errors.Join(c.noRoom(w), err)
+		return false
+	}
+	if a.Rule == "" || a.Rule == RuleKnown || w.taken && a.Rule == machine.RuleSequence {
+		w.taken = true
+		return true
+	}
+	return false
+}
+
+// giveUp tells those who wait for the first of waiters an error, and what becomes of the others: what no node
+// took is offered to none any more, and of what one took rest is said, if not nil. What got into a block all
+// the same is found.
+func (c *Client) giveUp(ctx context.Context, waiters []*waiter, first, rest error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return // nobody waits
+	}
+	for i, w := range waiters {
+		err := first
+		if i > 0 {
+			if err = rest; !w.taken {
+				err = ErrNotOffered
+			}
+		}
+		if err != nil && c.waiting[w.id] == w && !w.found {
+			delete(c.waiting, w.id)
+			w.resolve(Receipt{}, err)
 		}
 	}
 }
@@ -160,16 +289,6 @@ func (c *Client) noRoom(w *waiter) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return w.busy
-}
-
-// fail tells every caller of w an error, unless it got into a block all the same.
-func (c *Client) fail(id hufu.Digest, w *waiter, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting[id] == w && !w.found {
-		delete(c.waiting, id)
-		w.resolve(Receipt{}, err)
-	}
 }
 
 // checkBlock holds the transactions of b against its header.
@@ -191,7 +310,7 @@ func (c *Client) search(b *proof.LightBlock, txs [][]byte) {
 			continue
 		}
 		w.found = true
-		c.found = append(c.found, found{w: w, id: id, receipt: Receipt{
+		c.found = append(c.found, found{w: w, receipt: Receipt{
 			Height: b.Header.Height, Index: i, TxID: id, Time: b.Header.Time.UTC(),
 		}})
 	}
@@ -222,7 +341,7 @@ func (c *Client) settle(results []Result) {
 			r := &results[f.receipt.Index]
 			s.err = &hufu.Refusal{Rule: hufu.Rule(r.Data), Detail: r.Log}
 		}
-		delete(c.waiting, f.id)
+		delete(c.waiting, f.w.id)
 		c.settled = append(c.settled, s)
 	}
 	c.found = nil
