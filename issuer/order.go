@@ -48,6 +48,31 @@ func (o *order) at(n uint64) uint64 {
 	}
 }
 
+// position is the n of which entry is at(n): an entry was given if that many were. It must be below the size.
+func (o *order) position(entry uint64) uint64 {
+	if o.half == 0 {
+		return 0
+	}
+	for {
+		if entry = o.stepBack(entry); entry < o.size {
+			return entry
+		}
+	}
+}
+
+func (o *order) stepBack(n uint64) uint64 {
+	mask := uint64(1)<<o.half - 1
+	left, right := n>>o.half, n&mask
+	var in, out [aes.BlockSize]byte
+	for round := orderRounds - 1; round >= 0; round-- {
+		in[0] = byte(round)
+		binary.LittleEndian.PutUint64(in[8:], left)
+		o.block.Encrypt(out[:], in[:])
+		left, right = right^binary.LittleEndian.Uint64(out[:])&mask, left
+	}
+	return left<<o.half | right
+}
+
 func (o *order) step(n uint64) uint64 {
 	mask := uint64(1)<<o.half - 1
 	left, right := n>>o.half, n&mask

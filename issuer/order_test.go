@@ -21,6 +21,9 @@ func TestOrderIsAPermutation(t *testing.T) {
 				t.Fatalf("entry %d of %d is out of the list or given twice", at, size)
 			}
 			seen[at] = true
+			if back := o.position(at); back != n {
+				t.Fatalf("entry %d is given as number %d, and is said to be as %d", at, n, back)
+			}
 		}
 	})
 }

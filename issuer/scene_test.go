@@ -46,9 +46,26 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{state: state.NewOverlay(state.Empty{}), height: 1} }
 
-func (l *ledger) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
+func (l *ledger) SubmitAll(_ context.Context, raws [][]byte, told func(client.Outcome)) []client.Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	out := make([]client.Outcome, len(raws))
+	stopped := false
+	for i, raw := range raws {
+		if stopped {
+			out[i].Err = client.ErrNotOffered
+		} else {
+			out[i].Receipt, out[i].Err = l.submit(raw)
+			stopped = out[i].Err != nil && out[i].Receipt.Height == 0
+		}
+		if told != nil {
+			told(out[i])
+		}
+	}
+	return out
+}
+
+func (l *ledger) submit(raw []byte) (client.Receipt, error) {
 	t, err := tx.Parse(raw, network)
 	if err != nil {
 		return client.Receipt{}, err
@@ -115,9 +132,17 @@ func start(t testing.TB, adjust ...func(*issuer.Config)) *scene {
 	s.cfg = issuer.Config{
 		DID: id.DID(network), Signer: signer, Fragment: "assert-1", MasterKey: [32]byte{9}, Store: databasetest.Chosen(t, s.path),
 		Ledger: s.ledger, StatusBase: "http://127.0.0.1:8080", Zone: zone, Now: func() time.Time { return s.now }, ListSize: 4096,
-		Sign: func(_ context.Context, body tx.Body) ([]byte, error) {
-			sequence++
-			return tx.Build(rand.Reader, tx.Payload{Network: network, Author: id, Sequence: sequence, Expires: 1000}, body, tx.SignerRef{ID: id, Signer: control})
+		Sign: func(_ context.Context, bodies ...tx.Body) ([][]byte, error) {
+			raws := make([][]byte, len(bodies))
+			for i, body := range bodies {
+				sequence++
+				var err error
+				raws[i], err = tx.Build(rand.Reader, tx.Payload{Network: network, Author: id, Sequence: sequence, Expires: 1000}, body, tx.SignerRef{ID: id, Signer: control})
+				if err != nil {
+					return nil, err
+				}
+			}
+			return raws, nil
 		},
 	}
 	for _, f := range adjust {

@@ -35,6 +35,8 @@ const (
 	RuleNoGuardian    hufu.Rule = "issuer.no-guardian"    // the guardian is not enrolled, erased or no adult
 	RulePurpose       hufu.Rule = "issuer.purpose"        // a file is read for a purpose or not at all
 	RuleUnknownStatus hufu.Rule = "issuer.unknown-status" // neither valid, revoked nor suspended
+	RuleUnknownEntry  hufu.Rule = "issuer.unknown-entry"  // no such status entry was given to anybody here
+	RuleTooMany       hufu.Rule = "issuer.too-many"       // more than one request may change
 )
 
 // Errors that callers act on.
@@ -45,7 +47,7 @@ var (
 
 // Ledger is what an issuer needs of the ledger; a [client.Client] is one.
 type Ledger interface {
-	Submit(ctx context.Context, raw []byte) (client.Receipt, error)
+	SubmitAll(ctx context.Context, raws [][]byte, told func(client.Outcome)) []client.Outcome
 	Read(ctx context.Context, f func(client.View) error) error
 }
 
@@ -58,8 +60,8 @@ type Config struct {
 	Store     string      // path of the SQLite file, made when there is none, or a postgres:// DSN
 
 	Ledger Ledger
-	// Sign makes body the issuer's next transaction on the ledger. It is called one at a time.
-	Sign func(ctx context.Context, body tx.Body) (raw []byte, err error)
+	// Sign makes bodies the issuer's next transactions on the ledger, in this order. It is called one at a time.
+	Sign func(ctx context.Context, bodies ...tx.Body) (raws [][]byte, err error)
 	// StatusBase is the URL that status lists are served below, without a "/" at its end.
 	StatusBase string
 
@@ -216,11 +218,20 @@ func (s *Service) Nonce() (string, error) { return s.nonces.next(s.cfg.Now()) }
 
 // send signs a transaction as the issuer's next and awaits it.
 func (s *Service) send(ctx context.Context, body tx.Body) (client.Receipt, error) {
+	outcomes, err := s.sendAll(ctx, nil, body)
+	if err != nil {
+		return client.Receipt{}, err
+	}
+	return outcomes[0].Receipt, outcomes[0].Err
+}
+
+// sendAll signs transactions as the issuer's next and awaits them all.
+func (s *Service) sendAll(ctx context.Context, told func(client.Outcome), bodies ...tx.Body) ([]client.Outcome, error) {
 	s.submit.Lock()
 	defer s.submit.Unlock()
-	raw, err := s.cfg.Sign(ctx, body)
+	raws, err := s.cfg.Sign(ctx, bodies...)
 	if err != nil {
-		return client.Receipt{}, fmt.Errorf("issuer: %w", err)
+		return nil, fmt.Errorf("issuer: %w", err)
 	}
-	return s.cfg.Ledger.Submit(ctx, raw)
+	return s.cfg.Ledger.SubmitAll(ctx, raws, told), nil
 }

@@ -65,7 +65,7 @@ func TestSetStatusOfAllCopies(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	want("revoked stays", partly)
-	if r, err := s.set(hufu.StatusRevoked, nil, ref); err != nil || r.Entries != 10 {
+	if r, err := s.set(hufu.StatusRevoked, nil, ref); err != nil || r.Entries != 5 || r.Already != 5 {
 		t.Fatal(r, err)
 	}
 	want("all revoked", both(hufu.StatusRevoked))
@@ -81,11 +81,14 @@ func TestSetStatusRefused(t *testing.T) {
 	wantRule(t, err, issuer.RuleUnknownStatus)
 	_, err = s.set(hufu.StatusRevoked, nil, ref, issuer.PersonRef{1})
 	wantRule(t, err, issuer.RuleUnknownPerson)
+	if files, err := s.Accesses(t.Context(), ref); err != nil || len(files) != 1 {
+		t.Errorf("a file was opened for a request that was refused: %v %v", files, err) // the one is the issuing
+	}
 	_, err = s.SetStatus(t.Context(), issuer.StatusRequest{People: []issuer.PersonRef{ref}, Status: hufu.StatusRevoked, Reason: "because she is rude"})
 	wantRule(t, err, tx.RuleBody)
 	s.ledger.fail = func(*tx.Tx) error { return errNoNet }
-	if _, err := s.set(hufu.StatusRevoked, nil, ref); !errors.Is(err, errNoNet) {
-		t.Error(err)
+	if r, err := s.set(hufu.StatusRevoked, nil, ref); !errors.Is(err, errNoNet) || r.Left != 1 {
+		t.Error(r, err)
 	}
 	s.ledger.fail = nil
 	if s.status(issued[0].Copies[0]) != hufu.StatusValid {
@@ -102,7 +105,7 @@ func TestSetStatusRefused(t *testing.T) {
 		t.Error(err)
 	}
 	s.ledger.lose = nil
-	if r, err := s.set(hufu.StatusRevoked, nil, ref); err != nil || r.Entries != 1 {
+	if r, err := s.set(hufu.StatusRevoked, nil, ref); err != nil || r.Entries != 0 || r.Already != 1 || len(r.Receipts) != 0 {
 		t.Error(r, err)
 	}
 }

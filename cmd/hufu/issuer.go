@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -53,7 +51,7 @@ func (a *app) openIssuer(ctx context.Context, l *session, name, base string, mor
 	c := issuer.Config{
 		DID: actor.DID(), Signer: key.signer, Fragment: key.fragment, MasterKey: master,
 		Store: a.database(l.home, home.IssuerFile), Ledger: l.Client,
-		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return actor.Sign(ctx, body, nil) },
+		Sign:       actor.Sign,
 		StatusBase: base, Zone: time.Local, Since: key.since,
 	}
 	if more != nil {
@@ -231,23 +229,38 @@ proofs is the person is for the office that runs this command to know.`,
 // personHelp says how a resident number stays out of the shell's history and the list of processes.
 const personHelp = " (- reads it from standard input)"
 
+// subject is one line of what a command is told on its command line or in a file, and where that was.
+type subject struct{ text, where string }
+
 // residents reads resident numbers from the command line, or from standard input, one a line, for "-".
-func (a *app) residents(args []string) ([]string, error) {
-	if !slices.Contains(args, "-") {
-		return args, nil
+func (a *app) residents(args []string) (out []subject, err error) {
+	for i, arg := range args {
+		if arg != "-" {
+			out = append(out, subject{arg, fmt.Sprintf("--person, number %d", i+1)})
+		}
 	}
-	out := slices.DeleteFunc(slices.Clone(args), func(s string) bool { return s == "-" })
-	lines := bufio.NewScanner(a.in)
-	for lines.Scan() {
-		if n := strings.TrimSpace(lines.Text()); n != "" {
-			out = append(out, n)
+	if len(out) == len(args) {
+		return out, nil
+	}
+	lines, err := readSubjects(a.in, "standard input")
+	if err == nil && len(lines)+len(out) == 0 {
+		err = usagef("--person -: standard input names nobody")
+	}
+	return append(out, lines...), err
+}
+
+// readSubjects reads a file of one thing a line, of which blank ones are none.
+func readSubjects(r io.Reader, name string) (out []subject, err error) {
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		if text := strings.TrimSpace(lines.Text()); text != "" {
+			if out = append(out, subject{text, fmt.Sprintf("%s:%d", name, n)}); len(out) > issuer.MaxStatusEntries {
+				return nil, fmt.Errorf("%s: more than %d lines; split it", name, issuer.MaxStatusEntries)
+			}
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("resident numbers from standard input: %w", err)
-	}
-	if len(out) == 0 {
-		return nil, usagef("--person -: standard input names nobody")
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return out, nil
 }
@@ -261,72 +274,7 @@ func (a *app) resident(arg string) (string, error) {
 	if len(all) != 1 {
 		return "", usagef("--person: one resident number is needed, not %d", len(all))
 	}
-	return all[0], nil
-}
-
-// reasons are the codes that a change of status may give.
-func reasons() []string {
-	return []string{
-		tx.ReasonSuperseded, tx.ReasonKeyCompromise, tx.ReasonCessation, tx.ReasonError,
-		tx.ReasonFraud, tx.ReasonRequested, tx.ReasonUnspecified,
-	}
-}
-
-func (a *app) issuerStatusCmd() *cobra.Command {
-	var node, as, set, reason string
-	var people []string
-	c := &cobra.Command{
-		Use:   "status --person NUMBER --set valid|suspended|revoked",
-		Short: "Suspend, revoke or reinstate everything that people hold, in one batch",
-		Long:  "Sets the status of every copy the people hold. A suspension can be lifted; a revocation is final.",
-		Example: `  hufu issuer status --person 99...X --set suspended --reason requested
-  hufu issuer status --person 99...X --person 99...3 --set revoked --reason key-compromise`,
-		Args: usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			status, ok := map[string]hufu.Status{"valid": hufu.StatusValid, "suspended": hufu.StatusSuspended, "revoked": hufu.StatusRevoked}[set]
-			if !ok {
-				return usagef("--set must be valid, suspended or revoked")
-			}
-			if !slices.Contains(reasons(), reason) {
-				return usagef("--reason must be one of %s", strings.Join(reasons(), ", "))
-			}
-			people, err := a.residents(people)
-			if err != nil {
-				return err
-			}
-			return a.withIssuer(c.Context(), node, as, func(_ *session, s *issuer.Service) error {
-				req := issuer.StatusRequest{Status: status, Reason: reason}
-				for _, p := range people {
-					req.People = append(req.People, s.Ref(p))
-				}
-				result, err := s.SetStatus(c.Context(), req)
-				if err != nil {
-					return err
-				}
-				return a.emit(result, func(w io.Writer) {
-					if result.Entries+result.Final == 0 {
-						fmt.Fprintln(w, "nothing to change: nothing has been issued to them")
-						return
-					}
-					fmt.Fprintf(w, "%d status entries are %s", result.Entries, status)
-					if n := len(result.Receipts); n > 0 {
-						fmt.Fprintf(w, " since block %d", result.Receipts[n-1].Height)
-					}
-					if result.Final > 0 {
-						fmt.Fprintf(w, "; %d stay revoked, which is final", result.Final)
-					}
-					fmt.Fprintln(w)
-				})
-			})
-		},
-	}
-	f := c.Flags()
-	f.StringArrayVar(&people, "person", nil, "resident number; repeat for several"+personHelp)
-	f.StringVar(&set, "set", "", "valid, suspended or revoked")
-	f.StringVar(&reason, "reason", tx.ReasonUnspecified, "reason code: "+strings.Join(reasons(), ", "))
-	_ = c.MarkFlagRequired("person")
-	_ = c.MarkFlagRequired("set")
-	return issuerFlags(c, &node, &as)
+	return all[0].text, nil
 }
 
 func (a *app) issuerAccessCmd() *cobra.Command {

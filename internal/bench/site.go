@@ -145,7 +145,7 @@ func (s *site) openIssuer(ctx context.Context, live world.Live) error {
 	}
 	if s.issuer, err = issuer.Open(ctx, issuer.Config{
 		DID: agency.DID, Signer: agency.Signer, Fragment: agency.Fragment(), MasterKey: master, Store: s.files["issuer"],
-		Ledger: live, Sign: func(_ context.Context, body tx.Body) ([]byte, error) { return s.world.Sign(agency, body) },
+		Ledger: live, Sign: func(_ context.Context, bodies ...tx.Body) ([][]byte, error) { return s.world.Sign(agency, bodies...) },
 		StatusBase: s.url, Zone: time.UTC, Now: s.world.Now,
 		Exchange: &issuer.Exchange{URL: s.url + "/issuer", Name: map[string]string{"en": "Agency"}, Bearer: true, PersonRate: sitePersonRate},
 	}); err != nil {

@@ -190,7 +190,7 @@ func (s *story) openIssuer(ctx context.Context) error {
 	s.issuer, err = issuer.Open(ctx, issuer.Config{
 		DID: s.agency.DID(), Signer: signer, Fragment: home.IssuingMethod, MasterKey: master,
 		Store: filepath.Join(s.Dir, home.IssuerFile), Ledger: s.ledger,
-		Sign:       func(ctx context.Context, body tx.Body) ([]byte, error) { return s.agency.Sign(ctx, body, nil) },
+		Sign:       s.agency.Sign,
 		StatusBase: o.url, Zone: time.Local, Since: since, Chain: s.chain,
 		Exchange: &issuer.Exchange{
 			URL: o.url + "/issuer", Name: map[string]string{"en": "Residents' Office"},

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hufu-id/hufu"
@@ -71,15 +72,19 @@ func (a *Actor) standing(ctx context.Context) (s standing, err error) {
 // Submit signs body as the actor's next transaction and awaits its inclusion. With a sponsor, a
 // member of this home, the sponsor co-signs and is charged.
 func (a *Actor) Submit(ctx context.Context, body tx.Body, sponsor *Actor) (client.Receipt, error) {
-	raw, err := a.Sign(ctx, body, sponsor)
+	raws, err := a.sign(ctx, sponsor, body)
 	if err != nil {
 		return client.Receipt{}, err
 	}
-	return a.ledger.Submit(ctx, raw)
+	return a.ledger.Submit(ctx, raws[0])
 }
 
-// Sign makes the transaction that Submit sends.
-func (a *Actor) Sign(ctx context.Context, body tx.Body, sponsor *Actor) ([]byte, error) {
+// Sign makes bodies the actor's next transactions, in this order.
+func (a *Actor) Sign(ctx context.Context, bodies ...tx.Body) ([][]byte, error) {
+	return a.sign(ctx, nil, bodies...)
+}
+
+func (a *Actor) sign(ctx context.Context, sponsor *Actor, bodies ...tx.Body) ([][]byte, error) {
 	s, err := a.standing(ctx)
 	if err != nil {
 		return nil, err
@@ -91,7 +96,15 @@ func (a *Actor) Sign(ctx context.Context, body tx.Body, sponsor *Actor) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	return a.build(ctx, s, body, sponsor, signers)
+	raws := make([][]byte, len(bodies))
+	for i, body := range bodies {
+		turn := *s.record
+		turn.Sequence += uint64(i)
+		if raws[i], err = a.build(ctx, standing{&turn, s.height}, body, sponsor, slices.Clone(signers)); err != nil {
+			return nil, err
+		}
+	}
+	return raws, nil
 }
 
 // ErrNoCheckpointKey means that an identity has no present Ed25519 control key here, the only kind that signs

@@ -40,9 +40,34 @@ func (l Live) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
 	return client.Receipt{Height: height, TxID: t.ID(), Time: at}, err
 }
 
-// Sign makes body a's next transaction. Unlike [World.Do] it runs nothing.
-func (w *World) Sign(a *Actor, body tx.Body) ([]byte, error) {
-	p := tx.Payload{Network: Network, Author: a.ID, Sequence: a.sequence, Expires: w.expires()}
-	a.sequence++
-	return tx.Build(w.Rand, p, body, tx.SignerRef{Signer: a.Signer, KeyIndex: uint8(a.Index)})
+// SubmitAll runs signed transactions one after the other, up to one that is not admitted.
+func (l Live) SubmitAll(ctx context.Context, raws [][]byte, told func(client.Outcome)) []client.Outcome {
+	out := make([]client.Outcome, len(raws))
+	stopped := false
+	for i, raw := range raws {
+		if stopped {
+			out[i].Err = client.ErrNotOffered
+		} else {
+			out[i].Receipt, out[i].Err = l.Submit(ctx, raw)
+			stopped = out[i].Err != nil && out[i].Receipt.Height == 0
+		}
+		if told != nil {
+			told(out[i])
+		}
+	}
+	return out
+}
+
+// Sign makes bodies a's next transactions. Unlike [World.Do] it runs nothing.
+func (w *World) Sign(a *Actor, bodies ...tx.Body) ([][]byte, error) {
+	raws := make([][]byte, len(bodies))
+	for i, body := range bodies {
+		p := tx.Payload{Network: Network, Author: a.ID, Sequence: a.sequence, Expires: w.expires()}
+		a.sequence++
+		var err error
+		if raws[i], err = tx.Build(w.Rand, p, body, tx.SignerRef{Signer: a.Signer, KeyIndex: uint8(a.Index)}); err != nil {
+			return nil, err
+		}
+	}
+	return raws, nil
 }

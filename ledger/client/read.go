@@ -195,13 +195,38 @@ func (v *view) note(key []byte) {
 	}
 }
 
-// fetch proves key, and with it in one answer all that this read has touched and is not proven yet:
+// Prefetch implements [state.Prefetcher]: what is not proven yet is, with as few questions as may be.
+func (v *view) Prefetch(keys [][]byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.failure != nil {
+		return v.failure
+	}
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key []byte) bool {
+		_, own := v.own[string(key)]
+		_, known := v.known.get(key)
+		return own || known
+	})
+	for some := range slices.Chunk(keys, proof.MaxKeysPerAnswer) {
+		if err := v.fetch(some...); err != nil {
+			v.failure = err
+			return err
+		}
+	}
+	return nil
+}
+
+// fetch proves keys, and with them in one answer all that this read has touched and is not proven yet:
 // if the state moved meanwhile, that answer is the next attempt's start.
-func (v *view) fetch(key []byte) error {
-	v.note(key)
-	ask := [][]byte{slices.Clone(key)}
+func (v *view) fetch(keys ...[]byte) error {
+	ask := make([][]byte, len(keys))
+	asked := make(map[string]bool, len(keys))
+	for i, key := range keys {
+		v.note(key)
+		ask[i], asked[string(key)] = slices.Clone(key), true
+	}
 	for _, k := range v.touched {
-		if string(k) == string(key) {
+		if asked[string(k)] {
 			continue
 		}
 		_, proven := v.own[string(k)]

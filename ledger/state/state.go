@@ -15,6 +15,21 @@ type Reader interface {
 	Get(key []byte) ([]byte, error)
 }
 
+// Prefetcher is a [Reader] to which many keys at once are less work than one by one.
+type Prefetcher interface {
+	Reader
+	// Prefetch makes Get of these keys quick. Errors are those of Get.
+	Prefetch(keys [][]byte) error
+}
+
+// Prefetch tells r which keys will be read, if r wants to know.
+func Prefetch(r Reader, keys [][]byte) error {
+	if p, ok := r.(Prefetcher); ok {
+		return p.Prefetch(keys)
+	}
+	return nil
+}
+
 // Change is one key's new value. A nil Value deletes the key.
 type Change struct {
 	Key, Value []byte

@@ -40,6 +40,14 @@ func (*StatusOpen) Kind() Kind { return KindStatusOpen }
 // Kind is [KindStatusSet].
 func (*StatusSet) Kind() Kind { return KindStatusSet }
 
+// Entries is how many entries b changes.
+func (b *StatusSet) Entries() (n int) {
+	for _, c := range b.Changes {
+		n += len(c.Indexes)
+	}
+	return n
+}
+
 // Validate implements [Body].
 func (b *StatusOpen) Validate() error {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state"
 )
 
@@ -103,6 +104,43 @@ func (l *List) Lookup(r state.Reader, index uint64) (hufu.Status, error) {
 	return hufu.Status(chunk[at] >> shift & (1<<l.Bits - 1)), nil
 }
 
+// LookupRun returns the statuses of entries of l, whose indexes are ascending: of the first of them, and of as
+// many more as lie in chunks that a node proves in one answer. It refuses with [RuleRange].
+func (l *List) LookupRun(r state.Reader, indexes []uint64) ([]hufu.Status, error) {
+	var keys [][]byte
+	run, last := 0, uint32(0)
+	for ; run < len(indexes); run++ {
+		if indexes[run] >= l.Size {
+			return nil, hufu.Refuse(RuleRange, "index %d in a list of %d entries", indexes[run], l.Size)
+		}
+		if number, _, _ := place(l.Bits, indexes[run]); run == 0 || number != last {
+			if len(keys) == proof.MaxKeysPerAnswer {
+				break
+			}
+			keys, last = append(keys, chunkKey(l.Issuer, l.Number, number)), number
+		}
+	}
+	if err := state.Prefetch(r, keys); err != nil {
+		return nil, err
+	}
+	out := make([]hufu.Status, run)
+	var chunk []byte
+	for i, index := range indexes[:run] {
+		number, at, shift := place(l.Bits, index)
+		if i == 0 || number != last {
+			var err error
+			if chunk, err = loadChunk(r, chunkKey(l.Issuer, l.Number, number)); err != nil {
+				return nil, err
+			}
+			last = number
+		}
+		if chunk != nil {
+			out[i] = hufu.Status(chunk[at] >> shift & (1<<l.Bits - 1))
+		}
+	}
+	return out, nil
+}
+
 func loadChunk(r state.Reader, key []byte) ([]byte, error) {
 	chunk, err := r.Get(key)
 	if err != nil {
@@ -129,11 +167,18 @@ func Export(r state.Reader, issuer hufu.ID, list uint64) (bits uint8, packed []b
 	if exists != nil && len(exists) != int(total+7)/8 {
 		return 0, nil, fmt.Errorf("status: a map of %d bytes for %d chunks in the state", len(exists), total)
 	}
-	packed = make([]byte, int(total)*ChunkBytes)
+	var present []uint32
+	var keys [][]byte
 	for n := range total {
-		if exists == nil || exists[n/8]>>(n%8)&1 == 0 {
-			continue
+		if exists != nil && exists[n/8]>>(n%8)&1 != 0 {
+			present, keys = append(present, n), append(keys, chunkKey(issuer, list, n))
 		}
+	}
+	if err := state.Prefetch(r, keys); err != nil {
+		return 0, nil, err
+	}
+	packed = make([]byte, int(total)*ChunkBytes)
+	for _, n := range present {
 		chunk, err := loadChunk(r, chunkKey(issuer, list, n))
 		if err != nil {
 			return 0, nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hufu-id/hufu"
 	tokenlist "github.com/hufu-id/hufu/credential/status"
+	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state"
 	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -302,6 +303,21 @@ func TestAgainstModel(t *testing.T) {
 		if err != nil || gotBits != bits {
 			t.Fatal(gotBits, err)
 		}
+		rec, err := status.GetList(l, issuer, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		some := rapid.SliceOfNDistinct(rapid.Uint64Range(0, size-1), 0, 50, rapid.ID).Draw(t, "looked up")
+		slices.Sort(some)
+		run, err := rec.LookupRun(l, some)
+		if err != nil || len(run) != len(some) {
+			t.Fatal(len(run), err)
+		}
+		for i, index := range some {
+			if run[i] != model[index] {
+				t.Fatalf("entry %d is %s in a run, the model says %s", index, run[i], model[index])
+			}
+		}
 		list, err := tokenlist.FromBytes(bits, packed)
 		if err != nil {
 			t.Fatal(err)
@@ -444,5 +460,50 @@ func TestDamagedState(t *testing.T) {
 		if err := c.read(c.state); err == nil || hufu.RuleOf(err) != "" {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// ahead notes what it is told will be read.
+type ahead struct {
+	reads
+	told [][]byte
+}
+
+func (a *ahead) Prefetch(keys [][]byte) error {
+	a.told = append(a.told, keys...)
+	return nil
+}
+
+// A run ends where a node's answer does, and what it and an export read was asked for at once.
+func TestLookupRun(t *testing.T) {
+	l := newLedger()
+	l.open(t, issuer, 0, 2, 1<<24)
+	if err := l.set(issuer, 0, to(revoked, 5, 1024), to(suspended, 6)); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := status.GetList(l, issuer, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexes := []uint64{5, 6, 7}
+	for chunk := range uint64(proof.MaxKeysPerAnswer + 5) {
+		indexes = append(indexes, 1024*(chunk+1))
+	}
+	r := &ahead{reads: reads{r: l}}
+	got, err := rec.LookupRun(r, indexes)
+	if err != nil || len(got) != proof.MaxKeysPerAnswer+2 || !slices.Equal(got[:5], []hufu.Status{revoked, suspended, valid, revoked, valid}) {
+		t.Errorf("%d, %v, %v", len(got), got[:5], err)
+	}
+	if !slices.EqualFunc(r.keys, r.told, bytes.Equal) || len(r.told) != proof.MaxKeysPerAnswer {
+		t.Errorf("%d keys were read, %d told of", len(r.keys), len(r.told))
+	}
+	if got, err := rec.LookupRun(r, nil); err != nil || len(got) != 0 {
+		t.Error(got, err)
+	}
+	_, err = rec.LookupRun(r, []uint64{1, 1 << 24})
+	wantRule(t, err, status.RuleRange)
+	r = &ahead{reads: reads{r: l}}
+	if _, _, err := status.Export(r, issuer, 0); err != nil || len(r.told) != 2 || !slices.EqualFunc(r.keys[2:], r.told, bytes.Equal) {
+		t.Errorf("an export reads %d keys and told of %d: %v", len(r.keys), len(r.told), err)
 	}
 }
