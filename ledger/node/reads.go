@@ -43,6 +43,9 @@ func (r *reads) Get(key []byte) ([]byte, error) {
 	return k.value, err
 }
 
+// Has is [state.Looker]'s. What it says is not kept: mostly there is no such key, and nobody asks again.
+func (r *reads) Has(key []byte) (bool, error) { return r.store.Has(key) }
+
 // Kept is [state.Keeper]'s.
 func (r *reads) Kept(key []byte) (raw []byte, decoded any, err error) {
 	k, err := r.get(key)

@@ -39,6 +39,14 @@ func (o *Overlay) Get(key []byte) ([]byte, error) {
 	return o.base.Get(key)
 }
 
+// Has is [Looker]'s.
+func (o *Overlay) Has(key []byte) (bool, error) {
+	if w, ok := o.changed[string(key)]; ok {
+		return w.value != nil, nil
+	}
+	return Has(o.base, key)
+}
+
 // Kept is [Keeper]'s: what was not changed here is the base's to keep.
 func (o *Overlay) Kept(key []byte) (raw []byte, decoded any, err error) {
 	if w, changed := o.changed[string(key)]; changed {

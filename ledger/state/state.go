@@ -30,6 +30,22 @@ func Prefetch(r Reader, keys [][]byte) error {
 	return nil
 }
 
+// Looker is a [Reader] that can say more cheaply than by Get whether there is a key.
+type Looker interface {
+	Reader
+	// Has reports whether Get of key has a value.
+	Has(key []byte) (bool, error)
+}
+
+// Has reports whether r has key.
+func Has(r Reader, key []byte) (bool, error) {
+	if l, ok := r.(Looker); ok {
+		return l.Has(key)
+	}
+	value, err := r.Get(key)
+	return value != nil, err
+}
+
 // Change is one key's new value. A nil Value deletes the key.
 type Change struct {
 	Key, Value []byte

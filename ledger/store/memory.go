@@ -51,6 +51,20 @@ func (m *memory) current() (version, error) {
 }
 
 func (m *memory) Get(key []byte) ([]byte, error) {
+	r, err := m.record(key)
+	if r == nil {
+		return nil, err
+	}
+	return bytes.Clone(r.Value), nil
+}
+
+func (m *memory) Has(key []byte) (bool, error) {
+	r, err := m.record(key)
+	return r != nil, err
+}
+
+// record is nil when there is none.
+func (m *memory) record(key []byte) (*record, error) {
 	v, err := m.current()
 	if err != nil {
 		return nil, err
@@ -63,7 +77,7 @@ func (m *memory) Get(key []byte) ([]byte, error) {
 	if t == nil || t.record.keyHash != kh {
 		return nil, nil
 	}
-	return bytes.Clone(t.record.Value), nil
+	return t.record, nil
 }
 
 func (m *memory) Stage(changes []Change) (*Staged, error) {

@@ -243,22 +243,31 @@ func (d *disk) renew(seg int) (*renewed, []byte, error) {
 
 func stay(r pageRef) pageRef { return r }
 
-// bucketLeaves appends the leaves of a bucket: from its page, or else from the rows, of which it asks for
-// an iterator then.
-func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
+// pageLeaves reads the leaves of a bucket from its page, if it has one that is to be believed.
+func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
 	bucket := n.seen()
 	if bucket.Hash == (hufu.Digest{}) {
-		return buf.leaves[:0], nil
+		return buf.leaves[:0], true
 	}
 	f := &d.pages[p.segment()]
-	if r := n.page(); r != 0 && f.file != nil {
-		page := buf.page[:r.size()]
-		if got, _ := f.file.ReadAt(page, r.offset()); got == len(page) {
-			leaves, ok := readPage(page, p, bucket, buf.leaves[:0])
-			if buf.leaves = leaves; ok {
-				return leaves, nil
-			}
-		}
+	r := n.page()
+	if r == 0 || f.file == nil {
+		return nil, false
+	}
+	page := buf.page[:r.size()]
+	if got, _ := f.file.ReadAt(page, r.offset()); got != len(page) {
+		return nil, false
+	}
+	leaves, ok := readPage(page, p, bucket, buf.leaves[:0])
+	buf.leaves = leaves
+	return leaves, ok
+}
+
+// bucketLeaves reads the leaves of a bucket: from its page, or else from the rows, of which it asks for
+// an iterator then.
+func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
+	if leaves, ok := d.pageLeaves(n, p, buf); ok {
+		return leaves, nil
 	}
 	rows, err := buf.rows(d)
 	if err != nil {
@@ -268,7 +277,7 @@ func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, 
 	if buf.leaves = leaves; err != nil {
 		return nil, err
 	}
-	if proof.Subtree(leaves, p.depth) != bucket {
+	if proof.Subtree(leaves, p.depth) != n.seen() {
 		return nil, fmt.Errorf("%w: the records below %016x/%d are not those that were committed", ErrCorrupt, p.path, p.depth)
 	}
 	return leaves, nil

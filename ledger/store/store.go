@@ -44,6 +44,9 @@ type Store interface {
 	// Get is the committed value of key, nil when there is none.
 	Get(key []byte) ([]byte, error)
 
+	// Has reports whether key has a committed value. It is the cheap way to learn of what mostly is not there.
+	Has(key []byte) (bool, error)
+
 	// Stage computes the state that would follow from the changes and touches nothing. The changes
 	// may come in any order, one for a key; they must not be modified before the Staged is committed
 	// or dropped. Many may be alive; dropping one frees it. It fails with ErrChange when two changes

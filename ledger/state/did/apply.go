@@ -69,15 +69,9 @@ func Apply(ctx state.Context, o *state.Overlay, t *tx.Tx) error {
 	return state.Save(o, StateKey(rec.ID), rec)
 }
 
-// Create writes a new identifier's record. Member is charged for what it does later; open says that
+// Create writes the record of an identifier for which [CheckNew] has nothing to say. Member is charged for what it does later; open says that
 // the member did not sign for it.
 func Create(ctx state.Context, o *state.Overlay, id hufu.ID, b *tx.DIDCreate, member hufu.ID, open bool) error {
-	key := StateKey(id)
-	if old, err := o.Get(key); err != nil {
-		return err
-	} else if old != nil {
-		return hufu.Refuse(RuleExists, "the identifier exists")
-	}
 	rec := &Record{
 		ID: id, Sequence: 1, Member: member, Open: open,
 		Threshold: b.Threshold, Next: b.Next, NextThreshold: b.NextThreshold, Services: b.Services, Guard: b.Guard,
@@ -88,7 +82,16 @@ func Create(ctx state.Context, o *state.Overlay, id hufu.ID, b *tx.DIDCreate, me
 	}
 	rec.addKeys(ctx, b.Keys)
 	rec.addMethods(ctx, b.Methods)
-	return state.Save(o, key, rec)
+	return state.Save(o, StateKey(id), rec)
+}
+
+// CheckNew refuses an identifier that exists.
+func CheckNew(r state.Reader, id hufu.ID) error {
+	has, err := state.Has(r, StateKey(id))
+	if err == nil && has {
+		err = hufu.Refuse(RuleExists, "the identifier exists")
+	}
+	return err
 }
 
 // Bump counts one transaction of the author: its sequence number is used up.

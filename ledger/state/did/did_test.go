@@ -128,7 +128,7 @@ func TestCreate(t *testing.T) {
 	}
 	b := &tx.DIDCreate{Keys: [][]byte{w.multikey(0)}, Threshold: 1, Next: []hufu.Digest{w.digest(1)}, NextThreshold: 1}
 	b.Methods = []tx.Method{method(t, "assert-1", 3)}
-	wantRule(t, did.Create(w.now, w.o, w.id, b, hufu.ID{}, false), did.RuleExists)
+	wantRule(t, did.CheckNew(w.o, w.id), did.RuleExists)
 	b.Services = []tx.Service{{Fragment: "assert-1", Type: "T", Endpoint: "x:y"}}
 	wantRule(t, did.Create(w.now, w.o, tx.InceptionID(network, b), b, hufu.ID{}, false), did.RuleService)
 }

@@ -88,11 +88,7 @@ func AdmitAfter(ctx state.Context, r state.Reader, t *tx.Tx, next uint64) (Admis
 func admitAuthor(r state.Reader, t *tx.Tx, next uint64) (*did.Record, error) {
 	p := &t.Payload
 	if p.Kind == tx.KindDIDCreate {
-		old, err := r.Get(did.StateKey(p.Author))
-		if err == nil && old != nil {
-			err = hufu.Refuse(did.RuleExists, "the identifier exists")
-		}
-		return nil, err
+		return nil, did.CheckNew(r, p.Author)
 	}
 	rec, err := did.Active(r, p.Author)
 	if err != nil {

@@ -110,6 +110,9 @@ func found(ctx state.Context, o *state.Overlay, f *Founder) error {
 	if err := terms.Validate(); err != nil {
 		return err
 	}
+	if err := did.CheckNew(o, id); err != nil {
+		return err
+	}
 	if err := did.Create(ctx, o, id, &f.Inception, id, false); err != nil {
 		return err
 	}

@@ -81,6 +81,9 @@ func Check(t testing.TB, s store.Store, m Model, keys []string) {
 		if err != nil || string(got) != m[k] || (got == nil) != (m.Value(k) == nil) {
 			t.Fatalf("Get(%q) = %q, %v; want %q", k, got, err, m[k])
 		}
+		if has, err := s.Has(ask[i]); err != nil || has != (got != nil) {
+			t.Fatalf("Has(%q) = %v, %v; its value is %q", k, has, err, got)
+		}
 	}
 	a, err := s.Prove(ask)
 	if err != nil {

@@ -78,6 +78,7 @@ func closed(t *testing.T, s store.Store) {
 	}
 	errs := map[string]error{"Close": s.Close(), "Commit": s.Commit(staged, 2, nil)}
 	_, errs["Get"] = s.Get([]byte("a"))
+	_, errs["Has"] = s.Has([]byte("a"))
 	_, errs["Stage"] = s.Stage(nil)
 	_, errs["Prove"] = s.Prove(nil)
 	_, errs["Snapshot"] = s.Snapshot()

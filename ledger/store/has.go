@@ -1,0 +1,35 @@
+package store
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/hufu-id/hufu/ledger/proof"
+)
+
+// Has asks the trie in memory and one page. Get, of what is not there, has to look into every memtable, each
+// of which costs as much as all of this, and into a filter for each level below them.
+func (d *disk) Has(key []byte) (bool, error) {
+	if err := d.running.enter(); err != nil {
+		return false, err
+	}
+	defer d.running.leave()
+	kh := proof.HashKey(key)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	seg, at, depth := d.segs[kh[0]], uint32(0), segmentDepth
+	for kids := seg[at].children(); kids != 0; kids = seg[at].children() {
+		at = kids + uint32(proof.Bit(&kh, depth))
+		depth++
+	}
+	buf := buffers.Get().(*bucketReader)
+	defer buffers.Put(buf)
+	if leaves, ok := d.pageLeaves(&seg[at], placeOf(&kh, depth), buf); ok {
+		return slices.ContainsFunc(leaves, func(l proof.Leaf) bool { return l.KeyHash == kh }), nil
+	}
+	r, err := d.record(&kh)
+	return r.Key != nil, err
+}
+
+// buffers are for those who look for one record. None gets an iterator.
+var buffers = sync.Pool{New: func() any { return new(bucketReader) }}
