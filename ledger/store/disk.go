@@ -54,6 +54,8 @@ type disk struct {
 	segs  [segments]segment
 	pages [segments]pageFile // written by the writer, beyond what others read
 
+	recent [segments]recent
+
 	// Under writer: the round of checkpoints.
 	checkpoints [segments]uint64 // version of each segment's checkpoint
 	next        int              // segment to write next

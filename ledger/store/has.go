@@ -1,9 +1,9 @@
 package store
 
 import (
-	"slices"
 	"sync"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
 )
 
@@ -22,13 +22,26 @@ func (d *disk) Has(key []byte) (bool, error) {
 		at = kids + uint32(proof.Bit(&kh, depth))
 		depth++
 	}
+	n, where, has := &seg[at], placeOf(&kh, depth), false
+	if d.recent[kh[0]].find(where, n.hash, func(leaves []proof.Leaf) { has = holds(leaves, &kh) }) {
+		return has, nil
+	}
 	buf := buffers.Get().(*bucketReader)
 	defer buffers.Put(buf)
-	if leaves, ok := d.pageLeaves(&seg[at], placeOf(&kh, depth), buf); ok {
-		return slices.ContainsFunc(leaves, func(l proof.Leaf) bool { return l.KeyHash == kh }), nil
+	if leaves, ok := d.pageLeaves(n, where, buf); ok {
+		return holds(leaves, &kh), nil
 	}
 	r, err := d.record(&kh)
 	return r.Key != nil, err
+}
+
+func holds(leaves []proof.Leaf, kh *hufu.Digest) bool {
+	for i := range leaves {
+		if leaves[i].KeyHash == *kh {
+			return true
+		}
+	}
+	return false
 }
 
 // buffers are for those who look for one record. None gets an iterator.

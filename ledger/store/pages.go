@@ -243,11 +243,15 @@ func (d *disk) renew(seg int) (*renewed, []byte, error) {
 
 func stay(r pageRef) pageRef { return r }
 
-// pageLeaves reads the leaves of a bucket from its page, if it has one that is to be believed.
+// pageLeaves are the leaves of a bucket, if it has a page that is to be believed, or they are kept in memory.
 func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
 	bucket := n.seen()
 	if bucket.Hash == (hufu.Digest{}) {
 		return buf.leaves[:0], true
+	}
+	kept := &d.recent[p.segment()]
+	if kept.find(p, bucket.Hash, func(leaves []proof.Leaf) { buf.leaves = append(buf.leaves[:0], leaves...) }) {
+		return buf.leaves, true
 	}
 	f := &d.pages[p.segment()]
 	r := n.page()
@@ -259,7 +263,9 @@ func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bo
 		return nil, false
 	}
 	leaves, ok := readPage(page, p, bucket, buf.leaves[:0])
-	buf.leaves = leaves
+	if buf.leaves = leaves; ok {
+		kept.keep(p, bucket.Hash, leaves)
+	}
 	return leaves, ok
 }
 

@@ -170,6 +170,7 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 	n := grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
 		if hasPage(len(leaves)) {
 			p.pages = appendPage(p.pages, leaves)
+			s.store.recent[p.segment].keep(w, n.Hash, leaves)
 		}
 		if i += shift; i == shift {
 			i = at
