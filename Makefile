@@ -9,7 +9,7 @@ build = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VE
 # Packages with concurrent code whose tests have been seen to pass under the race detector.
 RACE = ./database/... ./issuer/... ./gate/... ./wallet/... ./keys/keystore/... ./ledger/store/... ./ledger/node/... ./ledger/client/... ./audit/... ./internal/home
 
-.PHONY: all build pkcs11 demo test unit race hsm wasm interop chaos lint format vet fmt fuzz bench figures scale setup clean
+.PHONY: all build pkcs11 drill demo test unit race hsm wasm interop chaos lint format vet fmt fuzz bench figures scale setup clean
 
 all: build
 
@@ -17,13 +17,19 @@ build:
 	$(build) -o bin/hufu ./cmd/hufu
 
 # With keys in PKCS#11 tokens, whose libraries are loaded: that needs cgo, so this one is linked to the C library.
+PKCS11 ?= bin/hufu
 pkcs11:
-	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/hufu ./cmd/hufu
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(PKCS11) ./cmd/hufu
 
 demo: build
 	./bin/hufu demo
 
 test: setup build unit wasm race hsm interop
+
+# Every role is backed up, destroyed and restored, on real processes; with PostgreSQL and a PKCS#11 token where they are.
+drill: build
+	@run=bin/hufu; if { command -v gcc || command -v clang; } >/dev/null 2>&1 && [ -e /usr/lib/softhsm/libsofthsm2.so ]; then \
+	  run=bin/hufu-pkcs11 && $(MAKE) --no-print-directory pkcs11 PKCS11=$$run; fi && ./tools/with-postgres.sh ./deploy/drill.sh $$run
 
 # Everything once, without the race detector, with a PostgreSQL server of its own; then issuer and gate on it altogether.
 unit:

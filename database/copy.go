@@ -30,23 +30,43 @@ func CopyFile(ctx context.Context, path, to string) error {
 	})
 }
 
-// ChangeFile changes a SQLite database that nobody uses, all of changes or nothing, and leaves it as one file.
-func ChangeFile(ctx context.Context, path string, changes ...string) error {
-	return atFile(path, func(db *sql.DB) error {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return fmt.Errorf("database: %w", err)
-		}
-		for _, q := range changes {
-			if _, err := tx.ExecContext(ctx, q); err != nil {
-				return errors.Join(fmt.Errorf("database: %s: %w", path, err), tx.Rollback())
-			}
-		}
-		if err := tx.Commit(); err != nil {
-			return fmt.Errorf("database: %s: %w", path, err)
-		}
+// Change changes the database of the role called name that nobody uses, all of changes or nothing. SQLite's file stays one file; on
+// PostgreSQL a role that has no tables there has nothing to be changed.
+func Change(ctx context.Context, dsn, name string, changes ...string) error {
+	if !IsPostgres(dsn) {
+		return atFile(dsn, func(db *sql.DB) error { return apply(ctx, db, name, changes) })
+	}
+	d := &DB{name: name}
+	if err := d.openPostgres(dsn); err != nil {
+		return fmt.Errorf("database %s: %w", name, hide(err))
+	}
+	defer d.reads.Close() //nolint:errcheck // only asked
+	defer d.writes.Close()
+	var there bool
+	err := d.reads.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM information_schema.tables WHERE table_schema = $1)", d.schema).Scan(&there)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", name, hide(err))
+	}
+	if !there {
 		return nil
-	})
+	}
+	return apply(ctx, d.writes, name, changes)
+}
+
+func apply(ctx context.Context, db *sql.DB, name string, changes []string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", name, err)
+	}
+	for _, q := range changes {
+		if _, err := tx.ExecContext(ctx, q); err != nil {
+			return errors.Join(fmt.Errorf("database %s: %w", name, err), tx.Rollback())
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("database %s: %w", name, err)
+	}
+	return nil
 }
 
 func atFile(path string, do func(*sql.DB) error) error {

@@ -102,23 +102,29 @@ func (k *keptLog) keep(ctx context.Context, log *slog.Logger, l *session, every 
 	look := time.NewTicker(minAnchorEvery)
 	defer look.Stop()
 	began := time.Now()
-	say := func(what string, err error) {
-		if err != nil && ctx.Err() == nil {
-			log.Warn(what, "identity", k.as, "log", k.name, "error", err.Error())
-		}
-	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-follow.C:
-			_, err := k.follow(ctx)
-			say("the log does not follow", err)
+			k.bringUp(ctx, log)
 		case <-look.C:
 			if every > 0 {
-				say("the log was not anchored", k.anchorIfDue(ctx, l, every, began))
+				k.warn(ctx, log, "the log was not anchored", k.anchorIfDue(ctx, l, every, began))
 			}
 		}
+	}
+}
+
+// bringUp puts into the log what is new.
+func (k *keptLog) bringUp(ctx context.Context, log *slog.Logger) {
+	_, err := k.follow(ctx)
+	k.warn(ctx, log, "the log does not follow", err)
+}
+
+func (k *keptLog) warn(ctx context.Context, log *slog.Logger, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		log.Warn(what, "identity", k.as, "log", k.name, "error", err.Error())
 	}
 }
 
@@ -138,8 +144,10 @@ func (k *keptLog) anchorIfDue(ctx context.Context, l *session, every time.Durati
 	return err
 }
 
-// keepLog starts keeping a log, and has it end with what s serves, before its service does.
+// keepLog starts keeping a log, and has it end with what s serves, before its service does. It is brought up before it is
+// served: one that is made again, as after a restore, would lack entries that its anchor covers, and wallets would accuse it.
 func (s *served) keepLog(ctx context.Context, l *session, g *origin, opened *tilelog.Log, k keptLog) {
+	k.bringUp(ctx, g.options.Log)
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { k.keep(ctx, g.options.Log, l, g.anchorEvery) })

@@ -42,7 +42,8 @@ func (a *app) restoreCmd() *cobra.Command {
 		Use:   "restore DIR",
 		Short: "Make a home of a backup, where there is none",
 		Long: `Checks the backup against its manifest, opens its key store, and makes --home, whole or not at all. The world goes on after a
-backup: status lists that were open are closed, so that no entry is given twice, and open requests can no longer be answered. Start its
+backup: status lists that were open are closed, so that no entry is given twice, and open requests can no longer be answered. So it is in
+the PostgreSQL database that --db or HUFU_DB names: put its dump back before, and let nobody use it meanwhile. Start the home's
 node with an empty database: it fetches the blocks from the others. Stop the home that this one takes the place of
 for good, and wait ten minutes, as long as nonces live, before an issuer serves again.`,
 		Example: "  hufu restore /backup/2026-11-29 --home ./net --key-file net.key",
@@ -60,7 +61,7 @@ func (a *app) restoreHome(ctx context.Context, from string, network hufu.Network
 	if err != nil {
 		return err
 	}
-	m, err := home.Restore(ctx, from, a.home, u, network)
+	m, err := home.Restore(ctx, from, a.home, u, network, a.dsn())
 	if errors.Is(err, home.ErrExists) {
 		return hint(err, "nothing was changed; name a directory that does not exist yet with --home")
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,16 +42,19 @@ func (a *app) emitWritten(what string, d hufu.DID, r client.Receipt) error {
 const methodHelp = "a verification method as FRAGMENT:PURPOSE[+PURPOSE][:SUITE]; purposes are authentication, assertion, agreement"
 
 func (a *app) didCreateCmd() *cobra.Command {
-	var node, suite, sponsor, open string
+	var node, suite, sponsor, open, genesis, token string
 	var methods []string
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make keys and put a new identifier on the ledger",
 		Long: `Makes the keys of a new identifier in the key store of --home, commits to the next ones, and puts the
 identifier on the ledger under a name that only this home knows. A member of this home pays for it with
-its quota, or one elsewhere with its open quota (--open). Repeating the command after a failure goes on where it stopped.`,
-		Example: "  hufu did create agency --method issuing:assertion:P-256 --sponsor member",
-		Args:    usageArgs(cobra.ExactArgs(1)),
+its quota, or one elsewhere with its open quota (--open). Repeating the command after a failure goes on where it stopped.
+
+An issuer or a gate needs no node. With --genesis, a home that does not exist yet is made for it, trusting that network.`,
+		Example: "  hufu did create agency --method issuing:assertion:P-256 --sponsor member\n" +
+			"  hufu did create library --method gate:authentication+assertion --home library --genesis genesis.json --open did:hufu:... --node http://127.0.0.1:26657",
+		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := keys.SuiteByName(suite)
 			if err != nil {
@@ -58,6 +62,9 @@ its quota, or one elsewhere with its open quota (--open). Repeating the command 
 			}
 			specs, err := parseMethods(methods)
 			if err != nil {
+				return err
+			}
+			if err := a.homeFor(genesis, token); err != nil {
 				return err
 			}
 			return a.withSession(c.Context(), node, true, func(l *session) error {
@@ -84,7 +91,39 @@ its quota, or one elsewhere with its open quota (--open). Repeating the command 
 	f.StringVar(&sponsor, "sponsor", founderName, "member of this home whose quota is charged")
 	f.StringVar(&open, "open", "", "DID of a member anywhere whose open quota is charged instead")
 	f.StringArrayVar(&methods, "method", nil, methodHelp)
+	f.StringVar(&genesis, "genesis", "", "genesis file of the network, to make a home for it")
+	tokenFlag(c, &token)
 	return nodeFlag(c, &node)
+}
+
+// homeFor makes --home of a genesis file and a token, unless it is there, or checks that it is of that network.
+func (a *app) homeFor(genesisFile, tokenURI string) error {
+	token, err := parseToken(tokenURI)
+	if err != nil {
+		return err
+	}
+	there := home.Exists(a.home)
+	switch {
+	case tokenURI != "" && there:
+		return errTokenOfHome()
+	case tokenURI != "" && genesisFile == "":
+		return usagef("--token goes with --genesis")
+	case genesisFile == "":
+		return nil
+	}
+	genesis, err := os.ReadFile(genesisFile)
+	if err != nil {
+		return err
+	}
+	if !there {
+		_, err = a.newHome(genesis, token)
+		return err
+	}
+	h, err := home.Peek(a.home)
+	if err == nil {
+		err = h.SetGenesis(genesis)
+	}
+	return err
 }
 
 // create puts an actor's identifier on the ledger, at the cost of a sponsor of this home or of the open quota

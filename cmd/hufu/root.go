@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -45,7 +44,7 @@ Run a network of one:    hufu up --home ./net`,
 			if err := c.ValidateRequiredFlags(); err != nil {
 				return usageOf(c, err)
 			}
-			if dsn := cmp.Or(a.db, os.Getenv(databaseEnv)); dsn != "" && !database.IsPostgres(dsn) {
+			if dsn := a.dsn(); dsn != "" && !database.IsPostgres(dsn) {
 				return usagef("--db and %s name a PostgreSQL database: postgres://USER@HOST/NAME", databaseEnv)
 			}
 			return nil

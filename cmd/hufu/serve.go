@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,12 +27,12 @@ import (
 // databaseEnv names the variable with the DSN of the database, which may hold a password.
 const databaseEnv = "HUFU_DB"
 
-// database is the DSN of a role's database: --db, the environment's, or a file of the home.
+// dsn is the one that --db or the environment names, or "".
+func (a *app) dsn() string { return cmp.Or(a.db, os.Getenv(databaseEnv)) }
+
+// database is the DSN of a role's database: the one named, or a file of the home.
 func (a *app) database(h *home.Home, file string) string {
-	if a.db != "" {
-		return a.db
-	}
-	if dsn := os.Getenv(databaseEnv); dsn != "" {
+	if dsn := a.dsn(); dsn != "" {
 		return dsn
 	}
 	return h.Path(file)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
 	"github.com/hufu-id/hufu/wallet"
@@ -45,7 +46,7 @@ func (a *app) openWalletWith(genesisFile string, c *http.Client) (*wallet.Wallet
 	if !home.Exists(a.home) && genesisFile != "" {
 		var genesis []byte
 		if genesis, err = os.ReadFile(genesisFile); err == nil {
-			h, err = a.newWalletHome(genesis)
+			h, err = a.newHome(genesis, keystore.TokenURI{})
 		}
 	} else {
 		h, err = a.openHome()
@@ -93,7 +94,8 @@ func openWalletStore(h *home.Home) (wallet.Store, error) {
 	return wallet.OpenFile(h.Path(walletFile), key)
 }
 
-func (a *app) newWalletHome(genesis []byte) (*home.Home, error) {
+// newHome makes --home for the network of a genesis, with nothing in it but what it trusts.
+func (a *app) newHome(genesis []byte, token keystore.TokenURI) (*home.Home, error) {
 	trust, err := client.ParseGenesis(genesis)
 	if err != nil {
 		return nil, err
@@ -102,11 +104,9 @@ func (a *app) newWalletHome(genesis []byte) (*home.Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := home.Create(a.home, u, trust.Network)
-	if err != nil {
-		return nil, err
-	}
-	return h, h.SetGenesis(genesis)
+	return home.CreateWith(a.home, u, trust.Network, func(h *home.Home) error {
+		return errors.Join(h.Keys().UseToken(token), h.SetGenesis(genesis))
+	})
 }
 
 func (a *app) walletKeygenCmd() *cobra.Command {

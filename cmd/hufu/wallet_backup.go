@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/wallet"
 )
@@ -161,7 +162,7 @@ func (a *app) restore(b *wallet.Backup) error {
 		if h.Network() != trust.Network {
 			return fmt.Errorf("the backup is of the network %s, the home of %s", trust.Network, h.Network())
 		}
-	} else if h, err = a.newWalletHome(b.Genesis); err != nil {
+	} else if h, err = a.newHome(b.Genesis, keystore.TokenURI{}); err != nil {
 		return err
 	}
 	st, err := openWalletStore(h)

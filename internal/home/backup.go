@@ -51,6 +51,15 @@ var (
 	databases = []string{IssuerFile, GateFile}
 )
 
+// What a restored database is told of the time that it does not know of.
+var forgotten = []struct {
+	file, role string
+	changes    []string
+}{
+	{IssuerFile, "issuer", []string{"UPDATE lists SET given = size WHERE opened = 1", "DELETE FROM lists WHERE opened = 0"}},
+	{GateFile, "gate", []string{"UPDATE requests SET expires = 0 WHERE answered = 0"}},
+}
+
 // Backup writes a copy of the home in dir, which may be in use, to a new directory. All that is secret in it is encrypted as it
 // is in the home. There is the whole of it, or nothing.
 func Backup(ctx context.Context, dir, to string, now time.Time) (*Manifest, error) {
@@ -107,8 +116,8 @@ func Backup(ctx context.Context, dir, to string, now time.Time) (*Manifest, erro
 // Restore makes a home in dir, where there must be nothing, of a backup that u opens. What was done after the backup is
 // forgotten by its databases, but not by the world. So the status lists that were open are closed: entries given since
 // are never given again; requests that were open can no longer be answered: some were; and a validator waits before it signs
-// ([node.MarkRestored]).
-func Restore(ctx context.Context, from, dir string, u keystore.Unlock, network hufu.Network) (*Manifest, error) {
+// ([node.MarkRestored]). So it is with the databases on PostgreSQL that db names, unless it is empty: their dump was put back before.
+func Restore(ctx context.Context, from, dir string, u keystore.Unlock, network hufu.Network, db string) (*Manifest, error) {
 	if left, err := os.ReadDir(dir); err == nil && len(left) > 0 {
 		return nil, fmt.Errorf("%w: %s is not empty", ErrExists, dir)
 	}
@@ -139,14 +148,14 @@ func Restore(ctx context.Context, from, dir string, u keystore.Unlock, network h
 		if h.Network() != m.Network {
 			return fmt.Errorf("%w: its settings are of network %s", ErrBackup, h.Network())
 		}
-		for name, changes := range map[string][]string{
-			IssuerFile: {"UPDATE lists SET given = size WHERE opened = 1", "DELETE FROM lists WHERE opened = 0"},
-			GateFile:   {"UPDATE requests SET expires = 0 WHERE answered = 0"},
-		} {
-			if !slices.ContainsFunc(m.Files, func(f BackupFile) bool { return f.Name == name }) {
-				continue
+		for _, r := range forgotten {
+			if slices.ContainsFunc(m.Files, func(f BackupFile) bool { return f.Name == r.file }) {
+				err = database.Change(ctx, filepath.Join(tmp, r.file), r.role, r.changes...)
 			}
-			if err := database.ChangeFile(ctx, filepath.Join(tmp, name), changes...); err != nil {
+			if err == nil && db != "" {
+				err = database.Change(ctx, db, r.role, r.changes...)
+			}
+			if err != nil {
 				return err
 			}
 		}

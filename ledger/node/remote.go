@@ -93,7 +93,7 @@ type remote struct {
 	network string
 	key     signingKey // of the node's connections
 	log     *slog.Logger
-	file    string // where the public key is written down, so that the node can start without the signer
+	file    string // where the public key is written down, so that the node can start without the signer; one home of a signer may have several keys
 	listen  net.Listener
 	ended   chan struct{}
 	closing sync.Once
@@ -109,7 +109,7 @@ type remote struct {
 
 func listenRemote(ctx context.Context, s RemoteSigner, network, dir string, key signingKey, log *slog.Logger) (*remote, error) {
 	r := &remote{
-		signer: s, network: network, key: key, log: log.With("signer", s.ID), file: filepath.Join(dir, "signer-"+s.ID+".pub"),
+		signer: s, network: network, key: key, log: log.With("signer", s.ID), file: filepath.Join(dir, "signer-"+s.ID+"@"+s.Listen+".pub"),
 		ended: make(chan struct{}), known: make(chan struct{}),
 	}
 	raw, err := os.ReadFile(r.file)

@@ -256,11 +256,14 @@ func HandOver(home, dir string, validators []keys.Signer) (done func() error, er
 	}, nil
 }
 
-// NewSigned readies a signer's directory for a key that never signed.
+// NewSigned readies a signer's directory, which is made if there is none, for a key that never signed.
 func NewSigned(dir string, validator keys.Signer) error {
 	key, err := newSigningKey(validator, "validator")
 	if err != nil {
 		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return diskError(fmt.Errorf("node: %w", err))
 	}
 	if err := copyState(key, "", stateFile(dir, key)); err != nil {
 		return err

@@ -290,6 +290,32 @@ func TestTwoNodesOneSigner(t *testing.T) {
 	}
 }
 
+// The home of a signer may have two keys, of which each is asked for at an address of its own.
+func TestTwoKeysOneSigner(t *testing.T) {
+	const network = "test"
+	connection, own, dir := sampleKey(t, "connection"), sampleKey(t, "node"), t.TempDir()
+	for i, k := range []keys.Signer{sampleKey(t, "validator"), sampleKey(t, "next")} {
+		at := node.RemoteSigner{ID: node.KeyID(connection.Public()), Listen: freeAddress(t)}
+		cfg := node.SignerConfig{Network: network, Dir: handed(t, k), Nodes: []string{node.KeyID(own.Public()) + "@" + at.Listen}}
+		signing(t, cfg, k, connection)
+		r, done, err := node.ListenRemote(t.Context(), at, network, dir, own, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { done() })
+		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			v := ballot(k, 7, 0, cmtproto.PrevoteType, byte(i))
+			err := r.SignVote(network, v)
+			if err == nil && k.Public().Verify(types.VoteSignBytes(network, v), v.Signature) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("key %d: %v", i, err)
+			}
+		}
+	}
+}
+
 func isClosed(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "EOF") || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "closed") || strings.Contains(err.Error(), "broken pipe"))
 }
