@@ -284,7 +284,10 @@ func (r *replay) agree(outcome *node.Outcome, signed *proof.Header) error {
 	if hash := r.announced(); !bytes.Equal(hash[:], signed.NextValidatorsHash) {
 		return &Divergence{h, "the validators after the block are not those that the members decided on"}
 	}
-	root := outcome.Root()
+	root, err := outcome.Root()
+	if err != nil {
+		return err
+	}
 	if !bytes.Equal(root[:], signed.AppHash) {
 		return &Divergence{h, fmt.Sprintf("the state after the block is %s, the ledger says %x", root, signed.AppHash)}
 	}
@@ -376,7 +379,11 @@ func (r *replay) compareWith(ctx context.Context, s Stored, theirs store.Snapsho
 		if err := r.exec.Commit(outcome); err != nil {
 			return err
 		}
-		r.out.asOf = hufu.AsOf{Height: at, Time: outcome.Block.Time.UTC(), AppHash: outcome.Root()}
+		root, err := outcome.Root()
+		if err != nil {
+			return err
+		}
+		r.out.asOf = hufu.AsOf{Height: at, Time: outcome.Block.Time.UTC(), AppHash: root}
 	} else if at != r.out.Height {
 		return nil
 	}

@@ -56,6 +56,7 @@ that nothing it signed since is in use, --sign-again lets it.`,
 }
 
 func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose, signAgain bool) (err error) {
+	defer node.Overcommit()()
 	n, err := a.startNode(ctx, h, "", remote, verbose, signAgain)
 	if err != nil {
 		return err

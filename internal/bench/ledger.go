@@ -106,6 +106,7 @@ func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	if err != nil {
 		return f, err
 	}
+	defer node.Overcommit()() // both kinds of nodes
 	l := &ledgerBench{LedgerConfig: c, network: network}
 	if l.txs, err = l.make(0, c.Transactions); err != nil {
 		return f, err
@@ -203,8 +204,12 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	return nil
 }
 
-// window bounds the transactions that wait for a block, below where a node refuses more.
-const window = 16_384
+// Of one line a node lets as many transactions wait as it commits in a little more than a second, and leastWindow at
+// least: what waits here is kept below that, so that nothing is refused and offered again.
+const (
+	windowTime  = time.Second
+	leastWindow = 1000
+)
 
 // load offers all transactions, to the validators in turns, and waits until all have committed them.
 func (l *ledgerBench) load(ctx context.Context, v *validators) error {
@@ -221,7 +226,9 @@ func (l *ledgerBench) load(ctx context.Context, v *validators) error {
 			}
 		})
 	}
+	start := time.Now()
 	for i := range l.txs {
+		window := max(leastWindow, int(perSecond(v.all(), time.Since(start))*windowTime.Seconds()))
 		if err := v.committed(ctx, max(0, i+1-window)); err != nil {
 			break
 		}

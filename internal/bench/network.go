@@ -63,6 +63,15 @@ func (v *validators) stop() error {
 // of is the validator that the i-th of many is offered to.
 func (v *validators) of(i int) *node.Node { return v.nodes[i%len(v.nodes)] }
 
+// all is how many transactions every validator has committed.
+func (v *validators) all() int {
+	least := v.nodes[0].Transactions()
+	for _, n := range v.nodes[1:] {
+		least = min(least, n.Transactions())
+	}
+	return int(least)
+}
+
 // committed waits until every validator has committed this many transactions.
 func (v *validators) committed(ctx context.Context, txs int) error {
 	return v.each(ctx, func(n *node.Node) bool { return n.Transactions() >= uint64(txs) })

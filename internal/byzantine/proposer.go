@@ -120,7 +120,10 @@ func (p *Proposer) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlo
 		return nil, fmt.Errorf("byzantine: a block that was decided may not be: %w", err)
 	}
 	p.last = o
-	root := o.Root()
+	root, err := o.Root()
+	if err != nil {
+		return nil, err
+	}
 	answer := &abci.ResponseFinalizeBlock{AppHash: root[:]}
 	for _, v := range o.Validators {
 		answer.ValidatorUpdates = append(answer.ValidatorUpdates, abci.Ed25519ValidatorUpdate(v.PubKey, int64(v.Power)))

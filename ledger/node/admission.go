@@ -28,7 +28,7 @@ func (a *app) judge(raw []byte, from source) (*parsed, error) {
 		return nil, tooLarge(raw)
 	}
 	id := hufu.Digest(sha256.Sum256(raw))
-	waits, full := a.pending.look(id)
+	waits, full := a.pending.look(id, from.client(), a.now())
 	if waits {
 		return nil, errWaits
 	}
@@ -41,7 +41,7 @@ func (a *app) judge(raw []byte, from source) (*parsed, error) {
 		return nil, hufu.Refuse(proof.RuleBusy, "too many bad transactions came from this address; it has to wait")
 	case full:
 		a.refused.busy.Add(1)
-		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block")
+		return nil, hufu.Refuse(proof.RuleBusy, "too many transactions wait for a block: come again in a second")
 	}
 	t, err := tx.ParseDeferred(raw, id, a.network)
 	if err != nil {
@@ -55,9 +55,9 @@ func (a *app) judge(raw []byte, from source) (*parsed, error) {
 		}
 		return nil, err
 	}
-	if !a.pending.room(lineOf(admission.Admission)) {
+	if !a.pending.room(lineOf(admission.Admission), from.client(), a.now()) {
 		a.refused.share.Add(1)
-		return nil, hufu.Refuse(proof.RuleBusy, "the transactions on this member's %s that wait for a block are its share of what may wait", quotaName(admission.Open))
+		return nil, hufu.Refuse(proof.RuleBusy, "the transactions on this member's %s that wait for a block are its share of what may wait: come again in a second", quotaName(admission.Open))
 	}
 	return &parsed{Tx: t, admitted: admission}, nil
 }

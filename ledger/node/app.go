@@ -42,17 +42,20 @@ type app struct {
 	intake  *intake
 	sources *standings
 	refused refusals
-	retain  time.Duration // how long blocks are kept; 0: for ever
-	history func() past   // the engine's blocks, nil before it has been made
-	taker   *taker        // nil takes no snapshots
-	sync    *syncing      // nil unless the node begins with a snapshot
+	now     func() time.Time // for how long what waits will, never for what is in blocks
+	retain  time.Duration    // how long blocks are kept; 0: for ever
+	history func() past      // the engine's blocks, nil before it has been made
+	taker   *taker           // nil takes no snapshots
+	sync    *syncing         // nil unless the node begins with a snapshot
 	saw     func(height int64, at time.Time, votes []abci.VoteInfo) error
 	floor   func(time.Duration)     // sets the least time between blocks
 	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
 	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
+	fail    func(error)             // tells that the node cannot go on
 
-	mu   sync.Mutex // of what consensus last executed
-	last *Outcome   // nil when none on the present state
+	mu       sync.Mutex // of what consensus last executed
+	last     *Outcome   // nil when none on the present state
+	settling *settling  // the last commit, nil before the first
 
 	entering  atomic.Pointer[parsed] // what the intake gives to the mempool just now
 	tip       tip
@@ -63,8 +66,9 @@ type app struct {
 func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error) {
 	a := &app{
 		network: network, log: log, store: st,
-		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(),
+		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(), now: time.Now,
 		floor: func(time.Duration) {}, drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
+		fail:    func(error) {},
 		history: func() past { return nil }, saw: func(int64, time.Time, []abci.VoteInfo) error { return nil },
 	}
 	s := st.State()
@@ -86,6 +90,9 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 
 func (a *app) close() {
 	a.tip.close()
+	a.mu.Lock()
+	_ = a.settled() // whoever can act on the error was told
+	a.mu.Unlock()
 	a.downloads.close()
 	if a.taker != nil {
 		a.taker.close()
@@ -98,6 +105,11 @@ func (a *app) close() {
 
 // Info tells the engine where the state is, so that it replays what is missing.
 func (a *app) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.settled(); err != nil {
+		return nil, err
+	}
 	s, version := a.store.State(), uint64(firstVersion)
 	if a.sync != nil {
 		version = max(version, a.sync.version())
@@ -151,6 +163,9 @@ func validatorUpdates(from []machine.ValidatorUpdate) []abci.ValidatorUpdate {
 func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.settled(); err != nil {
+		return nil, err
+	}
 	offered := a.pending.choose(req.Txs, int(req.MaxTxBytes))
 	o, left, err := a.exec.Fill(Block{
 		Height: hufu.Height(req.Height), Time: req.Time, Txs: offered, Misbehaviour: Misbehaviour(req.Misbehavior),
@@ -194,7 +209,10 @@ func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err := a.saw(req.Height, req.Time, req.DecidedLastCommit.Votes); err != nil {
 		return nil, err
 	}
-	root := o.Root()
+	root, err := o.Root()
+	if err != nil {
+		return nil, err
+	}
 	answer := &abci.ResponseFinalizeBlock{
 		AppHash: root[:], ValidatorUpdates: validatorUpdates(o.Validators),
 		TxResults: make([]*abci.ExecTxResult, len(o.Results)),
@@ -210,45 +228,28 @@ func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	return answer, nil
 }
 
-// Commit makes the block's state the present one.
+// Commit begins to make the block's state the present one: see [settling].
 func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.settled(); err != nil {
+		return nil, err
+	}
 	o := a.last
 	if o == nil {
 		return nil, errors.New("node: no block to commit")
 	}
-	if err := a.exec.Commit(o); err != nil {
-		if errors.Is(err, store.ErrFull) {
-			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
-		}
-		return nil, err
-	}
 	a.last = nil
-	a.pending.committed(o.ids(), o.Block.Height)
-	a.committed.Add(uint64(len(o.Txs)))
-	a.tip.move(o.Block.Height, o.Block.Time)
-	if err := a.setFloor(); err != nil {
-		return nil, err
-	}
-	for _, m := range o.Block.Misbehaviour {
-		a.log.Error("a validator misbehaved", "block", o.Block.Height, "offence", m.Offence.String(), "validator", fmt.Sprintf("%X", m.Address), "at", m.Height)
-	}
-	if _, err := a.exec.version(o.Block.Height + 1); errors.Is(err, ErrUpgrade) {
-		a.halt(err) // now, as nobody may propose the next block
-	}
+	a.floor(o.floor)
 	answer := &abci.ResponseCommit{}
-	oldest := hufu.Height(0)
-	if a.taker != nil {
-		a.taker.committed(o.Block.Height)
-		oldest = a.taker.oldest()
-	}
-	if a.sync != nil {
-		a.sync.committed()
-	}
 	if p := a.history(); p != nil && a.retain > 0 {
+		oldest := hufu.Height(0)
+		if a.taker != nil {
+			oldest = a.taker.oldest()
+		}
 		answer.RetainHeight = int64(retainHeight(p, o.Block.Height, o.Block.Time, a.retain, oldest))
 	}
+	a.settle(o)
 	return answer, nil
 }
 
@@ -259,8 +260,12 @@ func (a *app) setFloor() error {
 	if err != nil {
 		return err
 	}
-	a.floor(time.Duration(params.Params.BlockFloorMillis) * time.Millisecond)
+	a.floor(floorOf(params))
 	return nil
+}
+
+func floorOf(params *gov.ParamsRecord) time.Duration {
+	return time.Duration(params.Params.BlockFloorMillis) * time.Millisecond
 }
 
 // run executes b unless it is the block executed last.
@@ -269,6 +274,9 @@ func (a *app) run(b Block) (*Outcome, error) {
 	defer a.mu.Unlock()
 	if a.last != nil && a.last.Block.same(b) {
 		return a.last, nil
+	}
+	if err := a.settled(); err != nil {
+		return nil, err
 	}
 	o, err := a.exec.Run(b)
 	if err != nil {

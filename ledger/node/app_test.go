@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/store"
@@ -126,8 +127,8 @@ func TestForgedAfterGood(t *testing.T) {
 // Admission says that it is busy; blocks go on.
 func TestAdmissionIsBounded(t *testing.T) {
 	for name, fill := range map[string]func(*chain) func(){
-		"transactions": func(c *chain) func() { return c.app.FillPending() },
-		"signatures":   func(c *chain) func() { return c.app.FillIntake() },
+		"transactions": func(c *chain) func() { return c.app.FillPending(node.MaxPendingBytes) },
+		"signatures":   func(c *chain) func() { return c.app.FillIntake(node.MaxOffered) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newChain(t, store.NewMemory())

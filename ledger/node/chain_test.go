@@ -94,6 +94,9 @@ func (c *chain) commit(txs [][]byte) *abci.ResponseFinalizeBlock {
 	if _, err := c.app.Commit(context.Background(), &abci.RequestCommit{}); err != nil {
 		c.t.Fatal(err)
 	}
+	if err := c.app.Settled(); err != nil {
+		c.t.Fatal(err)
+	}
 	c.height++
 	c.time = c.time.Add(time.Second)
 	if st := c.store.State(); int64(st.Height) != c.height || string(st.Root[:]) != string(r.AppHash) {

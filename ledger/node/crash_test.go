@@ -214,17 +214,8 @@ func sameRoot(ctx context.Context, t *testing.T, c *client.Client, url string, l
 	if _, err := c.Await(ctx, left.Height); err != nil {
 		t.Fatal(err)
 	}
-	transport, err := client.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer transport.Close()
-	header, err := transport.SignedHeader(ctx, left.Height+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(header.Header.AppHash) != string(left.Root[:]) {
-		t.Errorf("killed with the state %s of height %d, of which the next header says %x", left.Root, left.Height, header.Header.AppHash)
+	if hash := appHash(ctx, t, url, left.Height); hash != string(left.Root[:]) {
+		t.Errorf("killed with the state %s of height %d, of which the next header says %x", left.Root, left.Height, hash)
 	}
 }
 

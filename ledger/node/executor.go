@@ -51,9 +51,33 @@ type Outcome struct {
 	Txs        []*tx.Tx // of the block, read
 	Results    []Result // one for each of them
 	Validators []machine.ValidatorUpdate
-	AppVersion uint64 // of the rules from the next block on; 0: as before
+	AppVersion uint64        // of the rules from the next block on; 0: as before
+	floor      time.Duration // the least until the block after the next, from when it is committed
 	changes    []store.Change
-	staged     *store.Staged
+	staging    *staging
+}
+
+// staging is the state that a block leads to, being computed.
+type staging struct {
+	done   chan struct{} // closed when it is
+	staged *store.Staged
+	err    error
+}
+
+// stage begins to compute the state that follows from the changes.
+func stage(st store.Store, changes []store.Change) *staging {
+	s := &staging{done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		s.staged, s.err = st.Stage(changes)
+	}()
+	return s
+}
+
+// wait is the state, once it is computed.
+func (s *staging) wait() (*store.Staged, error) {
+	<-s.done
+	return s.staged, s.err
 }
 
 // Result is the answer to one transaction.
@@ -70,8 +94,15 @@ func (o *Outcome) ids() []hufu.Digest {
 	return out
 }
 
-// Root is the app hash that the block leads to.
-func (o *Outcome) Root() hufu.Digest { return o.staged.Root() }
+// Root is the app hash that the block leads to. It is computed beside whatever follows executing the block,
+// and waited for here.
+func (o *Outcome) Root() (hufu.Digest, error) {
+	staged, err := o.staging.wait()
+	if err != nil {
+		return hufu.Digest{}, err
+	}
+	return staged.Root(), nil
+}
 
 // meta is what the store keeps beside the state.
 type meta struct {
@@ -184,7 +215,11 @@ func (e *Executor) Fill(b Block) (o *Outcome, left []*tx.Tx, err error) {
 
 // Commit makes o the state. It fails with store.ErrStale when o was not run on the present one.
 func (e *Executor) Commit(o *Outcome) error {
-	if err := e.commit(o.staged, o.changes, o.Block.Height, o.Block.Time); err != nil {
+	staged, err := o.staging.wait()
+	if err != nil {
+		return err
+	}
+	if err := e.commit(staged, o.changes, o.Block.Height, o.Block.Time); err != nil {
 		return err
 	}
 	e.known.forget(o.ids())
@@ -338,7 +373,12 @@ func (r *run) end(txs [][]byte) (*Outcome, error) {
 		return nil, err
 	}
 	r.out.Block.Txs, r.out.Validators = txs, vals
+	params, err := gov.GetParams(r.overlay)
+	if err != nil {
+		return nil, err
+	}
+	r.out.floor = floorOf(params)
 	r.out.changes = r.overlay.Changes()
-	r.out.staged, err = r.e.store.Stage(r.out.changes)
-	return &r.out, err
+	r.out.staging = stage(r.e.store, r.out.changes)
+	return &r.out, nil
 }

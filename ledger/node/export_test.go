@@ -8,6 +8,7 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
@@ -45,6 +46,13 @@ func NewApp(t *testing.T, genesis []byte, st store.Store) *App {
 	return &App{a}
 }
 
+// Settled waits until the block that was committed last is the present state.
+func (a *App) Settled() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.settled()
+}
+
 // Verified is how many signatures the node has verified, ever.
 func (a *App) Verified() uint64 { return a.exec.verify.verified.Load() }
 
@@ -55,15 +63,49 @@ func (a *App) Waiting() int {
 	return len(a.pending.ids)
 }
 
-// FillPending makes the queue as long as it may be, in bytes, until the function it returns is called.
-func (a *App) FillPending() (undo func()) {
+// FillPending makes so many bytes wait more, until the function it returns is called.
+func (a *App) FillPending(bytes int) (undo func()) {
 	add := func(n int) {
 		a.pending.mu.Lock()
 		defer a.pending.mu.Unlock()
 		a.pending.bytes += n
 	}
-	add(maxPendingBytes)
-	return func() { add(-maxPendingBytes) }
+	add(bytes)
+	return func() { add(-bytes) }
+}
+
+// Bounds of what waits, in bytes.
+const (
+	MaxPendingBytes   = maxPendingBytes
+	LeastPendingBytes = leastPendingBytes
+	MaxOffered        = maxOffered
+	LeastOffered      = leastOffered
+	Patience          = patience
+	OfferedPatience   = offeredPatience
+)
+
+// SetClock makes now the application's clock.
+func (a *App) SetClock(now func() time.Time) { a.now = now }
+
+// Carried says that a block of so many bytes was committed just now.
+func (a *App) Carried(bytes int) {
+	a.pending.committed(&Block{Txs: [][]byte{make([]byte, bytes)}}, make([]hufu.Digest, 1), a.now())
+}
+
+// Answered says that so many bytes of transactions were answered just now.
+func (a *App) Answered(bytes int) {
+	a.intake.mu.Lock()
+	defer a.intake.mu.Unlock()
+	a.intake.pace.done(float64(bytes), a.now())
+}
+
+// OfferFromPeer is a transaction that a peer passes on.
+func (a *App) OfferFromPeer(raw []byte, id string) error {
+	p, err := a.intake.examine(raw, peerSource(p2p.ID(id)))
+	if err != nil {
+		return err
+	}
+	return a.enter(p)
 }
 
 // Offer is a transaction from an address, examined and admitted as the RPC does it.
@@ -78,7 +120,7 @@ func (a *App) Offer(raw []byte, from string) error {
 // Refusals are the counters of what was refused.
 func (a *App) Refusals() Refused { return (&Node{app: a.app}).Refused() }
 
-// FillLine makes as many of a member's transactions wait as may, until the function it returns is called.
+// FillLine makes as many of a member's transactions wait as may whatever the pace is, until the function it returns is called.
 func (a *App) FillLine(member hufu.ID, open bool) (undo func()) {
 	l := line{member, open}
 	a.pending.mu.Lock()
@@ -88,13 +130,13 @@ func (a *App) FillLine(member hufu.ID, open bool) (undo func()) {
 		w = &waitingLine{}
 		a.pending.lines[l] = w
 	}
-	w.bytes += maxPendingBytes / 2
-	a.pending.bytes += maxPendingBytes / 2
+	w.bytes += leastPendingBytes / 2
+	a.pending.bytes += leastPendingBytes / 2
 	return func() {
 		a.pending.mu.Lock()
 		defer a.pending.mu.Unlock()
-		w.bytes -= maxPendingBytes / 2
-		a.pending.bytes -= maxPendingBytes / 2
+		w.bytes -= leastPendingBytes / 2
+		a.pending.bytes -= leastPendingBytes / 2
 	}
 }
 
@@ -118,15 +160,15 @@ func (a *App) Broadcast(ctx context.Context, raw []byte, from string) (*abci.Res
 // Close ends the application before its test does.
 func (a *App) Close() { a.close() }
 
-// FillIntake makes as much wait for being checked as may, until the function it returns is called.
-func (a *App) FillIntake() (undo func()) {
+// FillIntake makes so many bytes wait for being checked, until the function it returns is called.
+func (a *App) FillIntake(bytes int) (undo func()) {
 	add := func(n int) {
 		a.intake.mu.Lock()
 		defer a.intake.mu.Unlock()
 		a.intake.bytes += n
 	}
-	add(maxOffered)
-	return func() { add(-maxOffered) }
+	add(bytes)
+	return func() { add(-bytes) }
 }
 
 // StateDir is where a home keeps the ledger's state.

@@ -269,7 +269,7 @@ func (g *gossip) check(ctx context.Context, p *gossipPeer) {
 
 // take offers a transaction that p sent to the mempool, and reports whether it may have been too early.
 func (g *gossip) take(ctx context.Context, p *gossipPeer, raw []byte) (early bool) {
-	id, from := hufu.Digest(sha256.Sum256(raw)), source(p.ID())
+	id, from := hufu.Digest(sha256.Sum256(raw)), peerSource(p.ID())
 	if !g.pool.has(id) {
 		err := g.offer(ctx, raw, from)
 		switch rule := hufu.RuleOf(err); {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -20,6 +21,11 @@ const (
 	// transaction, so that no more than 20,000 wait, a fifth of a second of one core. One source alone gets half
 	// of it, of several each gets as much as is still free.
 	maxOffered = 2 << 20
+
+	// offeredPatience is how long what a client offers may have to wait until it is looked at, by the pace of
+	// late. leastOffered may wait whatever that was.
+	offeredPatience = 500 * time.Millisecond
+	leastOffered    = 512 << 10
 )
 
 // intake is where transactions come in. Workers take whatever has come in while they were busy and read,
@@ -35,6 +41,7 @@ type intake struct {
 	ready   *sync.Cond // for the one that feeds the mempool
 	queue   []*offer
 	enter   []*offer
+	pace    pace           // at which what was offered is answered, in bytes
 	bytes   int            // of all that were offered and not answered
 	of      map[source]int // of those, by source
 	working int            // workers that have not ended
@@ -109,9 +116,13 @@ func (in *intake) offer(ctx context.Context, raw []byte, from source) (*abci.Res
 func (in *intake) put(o *offer) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed || in.bytes+in.of[o.from]+len(o.raw) > maxOffered {
+	most := maxOffered
+	if o.from.client() {
+		most = min(most, max(leastOffered, int(in.pace.within(offeredPatience, in.app.now()))))
+	}
+	if in.closed || in.bytes+in.of[o.from]+len(o.raw) > most {
 		in.app.refused.checks.Add(1)
-		return hufu.Refuse(proof.RuleBusy, "too many transactions wait to be checked, or this address has its share of them")
+		return hufu.Refuse(proof.RuleBusy, "too many transactions wait to be checked, or this address has its share of them: come again in a second")
 	}
 	in.bytes += len(o.raw)
 	in.of[o.from] += len(o.raw)
@@ -175,6 +186,7 @@ func (in *intake) work() {
 func (in *intake) finish(o *offer) {
 	in.mu.Lock()
 	in.bytes -= len(o.raw)
+	in.pace.done(float64(len(o.raw)), in.app.now())
 	if in.of[o.from] -= len(o.raw); in.of[o.from] == 0 {
 		delete(in.of, o.from)
 	}

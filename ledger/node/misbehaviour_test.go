@@ -65,6 +65,9 @@ func TestMisbehaviourTakesPower(t *testing.T) {
 	if _, err := a.Commit(ctx, &abci.RequestCommit{}); err != nil {
 		t.Fatal(err)
 	}
+	if err := a.Settled(); err != nil {
+		t.Fatal(err)
+	}
 	rec, err := gov.GetValidatorKey(st, address)
 	if err != nil || rec == nil || rec.Conviction == nil || rec.Conviction.Took != 1 {
 		t.Fatalf("%+v, %v", rec, err)

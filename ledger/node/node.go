@@ -17,6 +17,7 @@ import (
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	rpccore "github.com/cometbft/cometbft/rpc/core"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
@@ -85,7 +86,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 		n.committed = &n.app.committed
 		n.app.retain = cfg.Retain
 		n.app.drop = n.drop
-		n.app.halt = n.halt
+		n.app.halt, n.app.fail = n.halt, n.fail
 		if cfg.Upgrades != nil {
 			n.app.exec.upgrades = cfg.Upgrades
 		}
@@ -100,10 +101,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
-	if err := n.startEngine(ctx, &cfg, keys, application, genesis); err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	env, err := n.engine.ConfigureRPC()
+	env, err := n.startEngine(ctx, &cfg, keys, application, genesis)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -137,31 +135,31 @@ func (n *Node) open(cfg *Config) (*types.GenesisDoc, error) {
 	return genesis, nil
 }
 
-func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, application abci.Application, genesis *types.GenesisDoc) (err error) {
+func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, application abci.Application, genesis *types.GenesisDoc) (env *rpccore.Environment, err error) {
 	peer, err := newSigningKey(keys.Node, "node")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	root := n.home.path(engineDir)
 	for _, dir := range []string{"data", "config"} { // of its log and of its address book
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
-			return diskError(err)
+			return nil, diskError(err)
 		}
 	}
 	n.dbs = newDatabases(root, cfg.Log)
 	if keys.Validator != nil && len(cfg.RemoteSigners) > 0 {
-		return errors.New("node: the validator has its key here, and a remote signer: it has one of them")
+		return nil, errors.New("node: the validator has its key here, and a remote signer: it has one of them")
 	}
 	if err := n.listenRemotes(ctx, cfg, root, peer); err != nil {
-		return err
+		return nil, err
 	}
 	voter, err := newVoter(keys, n.remotes, root, n.dbs.validators)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signer, err := n.guarded(cfg, voter)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []cmtnode.Option{cmtnode.CustomReactors(map[string]p2p.Reactor{headersName: n.headers})}
 	if cfg.StateSync != nil {
@@ -183,7 +181,7 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		a.floor = func(d time.Duration) { keepFloor(settings.Consensus, d) }
 		if n.store.State().Meta != nil {
 			if err := a.setFloor(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -191,26 +189,47 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
 		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), append(options, n.gossiping(pool))...)
 	if err != nil {
-		return fmt.Errorf("node: %w", err)
+		return nil, fmt.Errorf("node: %w", err)
 	}
 	n.engine = engine
 	n.headers.from.Store(&history{engine.BlockStore(), sm.NewStore(n.dbs.named("state"), sm.StoreOptions{})})
 	if string(n.network) != engine.GenesisDoc().ChainID {
-		return fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
+		return nil, fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
 	}
 	if height := engine.BlockStore().Height(); height > 0 {
 		if last := engine.BlockStore().LoadBlockMeta(height); last != nil {
 			if err := checkClock(time.Now(), last.Header.Time); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if err := closeHeight(engine.Config().Consensus.WalFile(), height, n.logger(cfg)); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	if env, err = engine.ConfigureRPC(); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	if err := silence(env.ConsensusState); err != nil {
+		return nil, err
+	}
 	if err := engine.Start(); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return env, nil
+}
+
+// silence gives consensus a bus for its events that has ended: what is published there is gone at once. Nobody
+// subscribes, and the engine's own bus passes each event, one a transaction, to another goroutine and waits for it.
+func silence(consensus any) error {
+	engine, ok := consensus.(interface{ SetEventBus(bus *types.EventBus) })
+	if !ok {
+		return errors.New("node: the engine takes no bus for events")
+	}
+	bus := types.NewEventBus()
+	if err := errors.Join(bus.Start(), bus.Stop()); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
+	engine.SetEventBus(bus)
 	return nil
 }
 
@@ -407,7 +426,7 @@ func (n *Node) drop(ids []hufu.Digest) {
 // Broadcast offers a transaction for inclusion, as the RPC's broadcast_tx_sync does. A refusal is a
 // *hufu.Refusal.
 func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
-	return refusedBy(n.broadcast(ctx, raw, ""))
+	return refusedBy(n.broadcast(ctx, raw, local))
 }
 
 // refusedBy makes an answer an error, unless the transaction was taken.

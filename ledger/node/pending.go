@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/state/machine"
@@ -13,6 +14,15 @@ import (
 const (
 	maxPending      = 40_000
 	maxPendingBytes = 128 << 20
+
+	// patience is how long what a client offers may have to wait, by the pace of the last blocks: whoever would
+	// wait longer is told at once, and can come again. What a peer passes on was let in there, and is bounded by
+	// number alone.
+	patience = 2500 * time.Millisecond
+	// leastPending and leastPendingBytes may wait whatever the pace was, as it says nothing where there was little
+	// to do. A block has room for as much.
+	leastPending      = 2048
+	leastPendingBytes = 2 << 20
 )
 
 // pending is what waits in the mempool: by author, so that an author can send transactions one after the other
@@ -25,6 +35,8 @@ type pending struct {
 	ids     map[hufu.Digest]*waiting
 	bytes   int
 	height  hufu.Height // of the last block
+	txs     pace        // of blocks, in transactions
+	size    pace        // and in bytes
 }
 
 // queue is one author's. Next is the sequence number after the last one waiting.
@@ -76,21 +88,32 @@ func (p *pending) has(id hufu.Digest) bool {
 	return p.ids[id] != nil
 }
 
+// bounds are how many transactions and bytes may wait now, of those that clients offer or of all.
+func (p *pending) bounds(client bool, now time.Time) (txs, bytes int) {
+	if !client {
+		return maxPending, maxPendingBytes
+	}
+	return min(max(leastPending, int(p.txs.within(patience, now))), maxPending),
+		min(max(leastPendingBytes, int(p.size.within(patience, now))), maxPendingBytes)
+}
+
 // look reports whether the transaction waits, and whether no more may.
-func (p *pending) look(id hufu.Digest) (waits, full bool) {
+func (p *pending) look(id hufu.Digest, client bool, now time.Time) (waits, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ids[id] != nil, len(p.ids) >= maxPending || p.bytes >= maxPendingBytes
+	txs, bytes := p.bounds(client, now)
+	return p.ids[id] != nil, len(p.ids) >= txs || p.bytes >= bytes
 }
 
 // room reports whether one more of the line may wait: as long as its transactions are fewer, and have fewer
 // bytes, than would still find room. So one line alone gets half of the room, of several that want all each
 // gets the same, and there always is some left for the next (dynamic thresholds, Choudhury and Hahne 1998).
-func (p *pending) room(l line) bool {
+func (p *pending) room(l line, client bool, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	txs, bytes := p.bounds(client, now)
 	w := p.lines[l]
-	return w == nil || w.count < maxPending-len(p.ids) && w.bytes < maxPendingBytes-p.bytes
+	return w == nil || w.count < txs-len(p.ids) && w.bytes < bytes-p.bytes
 }
 
 // add makes t wait in a line if next is still what its author's queue says.
@@ -131,11 +154,17 @@ func (p *pending) remove(ids []hufu.Digest) {
 	p.take(ids)
 }
 
-// committed takes out the transactions that are in the block at height.
-func (p *pending) committed(ids []hufu.Digest, height hufu.Height) {
+// committed takes out the transactions that are in the block, which was committed at a time.
+func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	height, size := b.Height, 0
+	for _, raw := range b.Txs {
+		size += len(raw)
+	}
 	p.height = height
+	p.txs.done(float64(len(ids)), at)
+	p.size.done(float64(size), at)
 	for _, l := range p.take(ids) {
 		p.lines[l].used = height
 	}

@@ -1,13 +1,26 @@
 package node
 
 import (
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/cometbft/cometbft/p2p"
 )
 
 // source is where a transaction was handed in: the address of a client of the RPC, or a peer. Empty is this
 // process itself, which is never held back.
 type source string
+
+const (
+	peerMark = "peer " // is in no address
+	local    = source("local")
+)
+
+func peerSource(id p2p.ID) source { return source(peerMark + id) }
+
+// client reports whether it is a client of the RPC, or of this process in its place.
+func (s source) client() bool { return s != "" && !strings.HasPrefix(string(s), peerMark) }
 
 // What comes with a signature that does not hold, or cannot be read, is nobody's transaction: no quota pays for
 // looking at it. So its source does: after maxBad of them it is not listened to until they are forgotten, one in
