@@ -31,7 +31,7 @@ const (
 // openLog opens the log of one of the home's identities. It is nil when the identity has no key that signs
 // checkpoints.
 func (a *app) openLog(ctx context.Context, l *session, as, name string) (*tilelog.Log, error) {
-	actor, err := l.actor(as)
+	actor, err := l.home.Actor(as, l) // which key it is can also be read in an outage
 	if err != nil {
 		return nil, err
 	}
