@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"syscall"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // CopyFile writes a copy of the SQLite database at path to a new file, as it is at one moment, while others may use it. It has
@@ -75,5 +79,14 @@ func atFile(path string, do func(*sql.DB) error) error {
 		return fmt.Errorf("database: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	return errors.Join(do(db), db.Close())
+	return full(errors.Join(do(db), db.Close()))
+}
+
+// full says of SQLite's error that it is the disk's.
+func full(err error) error {
+	var s *driver.Error
+	if errors.As(err, &s) && s.Code() == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+	}
+	return err
 }

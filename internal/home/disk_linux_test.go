@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hufu-id/hufu/internal/disktest"
 	"github.com/hufu-id/hufu/internal/home"
@@ -53,6 +54,26 @@ func TestDiskFull(t *testing.T) {
 	}
 	// With room it goes on.
 	if _, _, err := h.NewIdentity(rand.Reader, "agency", keys.Ed25519); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBackupDiskFull(t *testing.T) {
+	disk := t.TempDir()
+	room := disktest.Mount(t, disk, 1<<20)
+	h, copied := backUp(t)
+	for _, pages := range []uint64{0, 1, 2, 4, 8} { // so that it fails at one step or another
+		room.Leave(pages << 12)
+		if _, err := home.Backup(t.Context(), h.Path(""), filepath.Join(disk, "backup"), time.Now()); !errors.Is(err, home.ErrDiskFull) {
+			t.Errorf("backed up with %d pages of room: %v", pages, err)
+		}
+		if err := restore(t, copied, filepath.Join(disk, "home"), "right"); !errors.Is(err, home.ErrDiskFull) {
+			t.Errorf("restored with %d pages of room: %v", pages, err)
+		}
+		room.Whole()
+		nothingIn(t, disk)
+	}
+	if err := restore(t, copied, filepath.Join(disk, "home"), "right"); err != nil {
 		t.Error(err)
 	}
 }
