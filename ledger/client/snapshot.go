@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -33,11 +34,20 @@ type Snapshot struct {
 // Signed is the verified block whose header signs the state: that of the next height.
 func (s *Snapshot) Signed() *proof.LightBlock { return s.signed }
 
-// Records yields every record once, in no order.
+// Records yields every record once, in the order of SHA-256(key).
 func (s *Snapshot) Records() iter.Seq2[proof.KV, error] {
 	return func(yield func(proof.KV, error) bool) {
-		for key, value := range s.records {
-			if !yield(proof.KV{Key: []byte(key), Value: value}, nil) {
+		type placed struct {
+			keyHash hufu.Digest
+			key     string
+		}
+		order := make([]placed, 0, len(s.records))
+		for key := range s.records {
+			order = append(order, placed{proof.HashKey([]byte(key)), key})
+		}
+		slices.SortFunc(order, func(a, b placed) int { return bytes.Compare(a.keyHash[:], b.keyHash[:]) })
+		for _, p := range order {
+			if !yield(proof.KV{Key: []byte(p.key), Value: s.records[p.key]}, nil) {
 				return
 			}
 		}

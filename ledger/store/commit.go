@@ -138,31 +138,22 @@ func (d *disk) addCheckpoints(batch *pebble.Batch, journal int) (fresh []*renewe
 
 // swap makes a version the present one, for readers at once and for good when it returns. What
 // readers see before it is durable is only what the next start would compute again.
-func (d *disk) swap(batch *pebble.Batch, next *staged, fresh []*renewed, now version) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case fatal:
-			err = p
-		case error:
-			err = p
-		default:
-			panic(p)
+func (d *disk) swap(batch *pebble.Batch, next *staged, fresh []*renewed, now version) error {
+	return recovered(func() error {
+		old, err := d.apply(batch, next, fresh, now)
+		if err != nil {
+			return err
 		}
-	}()
-	old, err := d.apply(batch, next, fresh, now)
-	if err != nil {
-		return err
-	}
-	if err := batch.SyncWait(); err != nil {
-		return err
-	}
-	for i := range old { // not before the checkpoint that names another is there to stay
-		if err := errors.Join(old[i].file.close(), d.opts.FS.Remove(d.pagesPath(pagesName(old[i].segment, old[i].file.number)))); err != nil {
-			d.pagesFailed(err)
+		if err := batch.SyncWait(); err != nil {
+			return err
 		}
-	}
-	return batch.Close()
+		for i := range old { // not before the checkpoint that names another is there to stay
+			if err := errors.Join(old[i].file.close(), d.opts.FS.Remove(d.pagesPath(pagesName(old[i].segment, old[i].file.number)))); err != nil {
+				d.pagesFailed(err)
+			}
+		}
+		return batch.Close()
+	})
 }
 
 func nothing() (struct{}, error) { return struct{}{}, nil }

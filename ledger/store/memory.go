@@ -150,19 +150,17 @@ func (m *memory) Restore(as State, records iter.Seq2[proof.KV, error]) error {
 	if v.number > 0 {
 		return ErrNotEmpty
 	}
-	var changes []Change
+	var todo []pending
+	order := inOrder{}
 	for r, err := range records {
 		if err != nil {
 			return err
 		}
-		if err := checkRecord(r.Key, r.Value, false); err != nil {
+		kh, err := order.next(r)
+		if err != nil {
 			return err
 		}
-		changes = append(changes, Change(r))
-	}
-	todo, err := sorted(changes)
-	if err != nil {
-		return err
+		todo = append(todo, pending{kh, Change(r)})
 	}
 	var count int64
 	top := (*twig)(nil).with(todo, 0, &count)

@@ -139,20 +139,6 @@ func (d *disk) load() error {
 	return err
 }
 
-// wipe clears what a Restore that did not finish left.
-func (d *disk) wipe() error {
-	batch := d.db.NewBatch()
-	for _, space := range []byte{rowCheckpoint, rowJournal, rowMeta, rowRecord} {
-		if err := batch.DeleteRange([]byte{space}, []byte{space + 1}, nil); err != nil {
-			return err
-		}
-	}
-	if err := batch.Commit(pebble.Sync); err != nil {
-		return writeError(err)
-	}
-	return batch.Close()
-}
-
 func (d *disk) loadTrie() error {
 	for i := range d.segs {
 		row, closer, err := d.db.Get(checkpointKey(i))
@@ -252,26 +238,23 @@ func (d *disk) rebuild(number uint64) (uint64, error) {
 
 // growSegment makes a segment and its pages from its leaves.
 func (d *disk) growSegment(seg int, leaves []proof.Leaf, number uint64) proof.Node {
-	d.segs[seg] = segment{node{}}
-	_ = d.pages[seg].close() // of whatever trie there was before
+	d.segs[seg] = make(segment, 1, 1+3*len(leaves)/d.opts.Bucket) // buckets are two thirds full, and as many nodes above
+	_ = d.pages[seg].close()                                      // of whatever trie there was before
 	d.pages[seg] = pageFile{number: number}
-	if len(leaves) > 0 {
-		if r, err := d.begin(seg); err != nil {
+	pages, at := make([]byte, 0, len(leaves)*pageUnit), int64(pageUnit)
+	top := d.segs[seg].grow(0, place{path: uint64(seg) << 56, depth: segmentDepth}, d.opts.Bucket, leaves,
+		func(i uint32, _ place, leaves []proof.Leaf, _ proof.Node) {
+			if hasPage(len(leaves)) {
+				d.segs[seg][i].setPage(pageAt(at, len(leaves)))
+				pages, at = appendPage(pages, leaves), at+int64(len(leaves))*pageUnit
+			}
+		})
+	if len(pages) > 0 {
+		f := &d.pages[seg]
+		if err := f.create(d.opts.FS, d.pagesPath(pagesName(seg, number)), pages); err != nil {
 			d.pagesFailed(err)
-		} else {
-			d.pages[seg] = r.file
 		}
 	}
-	p := &part{segment: seg}
-	top := d.segs[seg].grow(0, place{path: uint64(seg) << 56, depth: segmentDepth}, d.opts.Bucket, leaves,
-		func(at uint32, w place, leaves []proof.Leaf, n proof.Node) {
-			if hasPage(len(leaves)) {
-				p.pages = appendPage(p.pages, leaves)
-			}
-			p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: w, node: newNode(n, 0)})
-		})
-	d.addPages(&d.pages[seg], p)
-	d.segs[seg].apply(p)
 	return top
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -87,109 +86,4 @@ func (s *diskSnapshot) each(yield func(proof.KV, error) bool) error {
 		return readError(err)
 	}
 	return nil
-}
-
-func (d *disk) Restore(as State, records iter.Seq2[proof.KV, error]) error {
-	if err := d.running.enter(); err != nil {
-		return err
-	}
-	defer d.running.leave()
-	d.writer.Lock()
-	defer d.writer.Unlock()
-	switch {
-	case d.broken != nil:
-		return fmt.Errorf("store: an earlier commit failed: %w", d.broken)
-	case !d.fresh.Load():
-		return ErrNotEmpty
-	}
-	if err := d.restore(as, records); err != nil {
-		d.forget()
-		if again := d.wipe(); again != nil {
-			d.broken = again
-		}
-		return err
-	}
-	return nil
-}
-
-// forget makes the trie empty.
-func (d *disk) forget() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i := range d.segs {
-		d.segs[i] = segment{node{}}
-		_ = d.pages[i].close() // it holds nothing that is needed
-		d.pages[i] = pageFile{}
-	}
-	d.checkpoints, d.crown, d.trimmed = [segments]uint64{}, crown{}, 0
-}
-
-// restore writes records as they come; until the meta row, the last to be written, they are litter
-// that the next Open clears.
-func (d *disk) restore(as State, records iter.Seq2[proof.KV, error]) error {
-	written, err := d.writeRecords(records)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	count, err := d.rebuild(1)
-	if err != nil {
-		return err
-	}
-	if count != written {
-		return fmt.Errorf("%w: %d records, %d of them twice", ErrChange, written, written-count)
-	}
-	if d.crown.root() != as.Root {
-		return fmt.Errorf("%w: %s, not %s", ErrRoot, d.crown.root(), as.Root)
-	}
-	now := version{State: as, number: 1}
-	now.Count, now.Meta = count, bytes.Clone(as.Meta)
-	row, err := encodeMeta(now)
-	if err != nil {
-		return err
-	}
-	if err := d.checkpointAll(row); err != nil {
-		return err
-	}
-	d.now = now
-	d.fresh.Store(false)
-	return nil
-}
-
-func (d *disk) writeRecords(records iter.Seq2[proof.KV, error]) (uint64, error) {
-	batch := d.db.NewBatch()
-	defer batch.Close()
-	var count uint64
-	flush := func() error {
-		if err := d.space(2 * batch.Len()); err != nil {
-			return err
-		}
-		if err := batch.Commit(pebble.NoSync); err != nil {
-			return writeError(err)
-		}
-		batch.Reset()
-		return nil
-	}
-	var row []byte
-	for r, err := range records {
-		if err != nil {
-			return 0, err
-		}
-		if err := checkRecord(r.Key, r.Value, false); err != nil {
-			return 0, err
-		}
-		kh := proof.HashKey(r.Key)
-		row = appendRecord(row[:0], r.Key, r.Value)
-		if err := batch.Set(recordKey(&kh), row, nil); err != nil {
-			return 0, err
-		}
-		count++
-		if batch.Len() > 4<<20 {
-			if err := flush(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return count, flush()
 }

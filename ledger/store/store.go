@@ -69,10 +69,10 @@ type Store interface {
 	// Snapshot is a view of the last commit, unmoved by later ones. It must be closed.
 	Snapshot() (Snapshot, error)
 
-	// Restore fills an empty store with records, in any order, as of the given state (whose Count is
-	// ignored). It fails with ErrNotEmpty, with ErrRoot when the records do not hash to as.Root,
-	// with ErrChange, or with the first error of the sequence, and then leaves the store empty. So
-	// does a crash before it returned.
+	// Restore fills an empty store with records, in the order of SHA-256(key), as of the given state (whose
+	// Count is ignored). It fails with ErrNotEmpty, with ErrRoot when the records do not hash to as.Root,
+	// with ErrChange, also for a record that comes twice or out of order, with ErrFull, or with the first
+	// error of the sequence, and then leaves the store empty. So does a crash before it returned.
 	Restore(as State, records iter.Seq2[proof.KV, error]) error
 
 	// Close waits for running calls and frees everything. Later calls fail with ErrClosed.

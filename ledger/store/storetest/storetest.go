@@ -377,6 +377,7 @@ func restore(t *testing.T, open func(t testing.TB) store.Store) {
 		{"short", take(snap.Records(), 2999, nil), store.ErrRoot},
 		{"interrupted", take(snap.Records(), 2000, lost), lost},
 		{"twice", twice(snap.Records()), store.ErrChange},
+		{"out of order", swapped(snap.Records(), 2000), store.ErrChange},
 		{"empty value", func(yield func(proof.KV, error) bool) { yield(proof.KV{Key: []byte("a")}, nil) }, store.ErrChange},
 	} {
 		if err := to.Restore(snap.State(), bad.records); !errors.Is(err, bad.want) {
@@ -413,6 +414,22 @@ func take(seq iter.Seq2[proof.KV, error], n int, end error) iter.Seq2[proof.KV, 
 		}
 		if end != nil {
 			yield(proof.KV{}, end)
+		}
+	}
+}
+
+// swapped has record n after the next.
+func swapped(seq iter.Seq2[proof.KV, error], n int) iter.Seq2[proof.KV, error] {
+	return func(yield func(proof.KV, error) bool) {
+		i, held := 0, proof.KV{}
+		for r, err := range seq {
+			if i++; i == n {
+				held = r
+				continue
+			}
+			if !yield(r, err) || i == n+1 && !yield(held, nil) {
+				return
+			}
 		}
 	}
 }
