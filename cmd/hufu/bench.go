@@ -180,10 +180,11 @@ func (a *app) benchStoreCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
 		Short: "Records written per second with an fsync, beside plain pebble",
-		Long: `Fills the authenticated store, then inserts and updates records in commits that are synced to the disk
-one by one, and does the same with plain pebble under the same settings: what authentication costs. With
-several sizes both grow from one to the next and are measured at each: what size costs. A hundred million
-records of 200 bytes take up to 60 GB of disk; --plain-up-to spares plain pebble the larger sizes.`,
+		Long: `Fills the authenticated store as from a snapshot and updates a tenth of it, then inserts and updates
+records in commits that are synced to the disk one by one, and does the same with plain pebble under the same
+settings: what authentication costs. With several sizes each is measured: what size costs. A hundred million
+records of 200 bytes take up to 50 GB of disk, which must be free; --plain-up-to spares plain pebble the larger
+sizes.`,
 		Example: "  hufu bench store --records 1000000,10000000,100000000 --plain-up-to 10000000 --dir /var/tmp",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {

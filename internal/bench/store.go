@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -12,8 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/store"
 )
 
@@ -27,6 +28,20 @@ const (
 	ProofBarBytes  = 1536
 )
 
+// seasonShare of the records are updated, in large commits, before anything is measured: a store that was just
+// filled has tables at the lowest level alone and no page out of use, which makes changes cheaper than they stay.
+const (
+	seasonShare = 10
+	seasonBatch = 50 // times a commit that is measured
+)
+
+// Bytes of disk of a record beside its key and value, and the factor of these, at the most while changes are merged.
+// They were seen at 10 and 100 million records.
+const (
+	plainOverhead, plainFactor = 50, 1.5
+	storeOverhead, storeFactor = 190, 1.3
+)
+
 // proofs is how many are made at each size, after as many that are not counted: they read tables that
 // compactions have just written.
 const proofs = 20_000
@@ -34,7 +49,7 @@ const proofs = 20_000
 // StoreConfig says what to measure.
 type StoreConfig struct {
 	Dir       string   // for both databases, one after the other; nothing is left in it
-	Sizes     []int    // records in the store when it is measured; ascending, each by at least Batch × Commits
+	Sizes     []int    // records in the databases when they are measured; ascending, each by at least Batch × Commits
 	PlainUpTo int      // plain pebble is measured beside at sizes up to this
 	Batch     int      // records in a commit
 	Commits   int      // measured at each size, of inserts and of updates
@@ -43,15 +58,22 @@ type StoreConfig struct {
 }
 
 // Steps is how many records Progress will be told of.
-func (c *StoreConfig) Steps() int {
-	return c.steps(c.plainSizes()) + c.steps(c.Sizes)
-}
-
-func (c *StoreConfig) steps(sizes []int) int {
-	if len(sizes) == 0 {
-		return 0
+func (c *StoreConfig) Steps() (n int) {
+	plain := c.plainSizes()
+	if len(plain) > 0 {
+		n = plain[len(plain)-1]
 	}
-	return sizes[len(sizes)-1] + c.Batch*c.Commits*(len(sizes)+1)
+	for i, size := range c.Sizes {
+		each := size/seasonShare + 2*c.Batch*c.Commits
+		n += size + each
+		if i < len(plain) {
+			n += each
+		}
+	}
+	if len(plain) > 1 {
+		n -= c.Batch * c.Commits * (len(plain) - 1) // what was inserted at a size counts for the next
+	}
+	return n
 }
 
 func (c *StoreConfig) plainSizes() []int {
@@ -71,11 +93,11 @@ type StoreFigures struct {
 	Sizes      []StoreSize `json:"sizes"`
 }
 
-// StoreSize is what was measured at one size. Both databases grow from size to size.
+// StoreSize is what was measured at one size. The store is filled anew for each, plain pebble grows from size to size.
 type StoreSize struct {
 	Records        int       `json:"records"` // before what is measured
 	Stored         int       `json:"stored"`  // after it
-	Fill           StoreRate `json:"fill"`    // from the size before
+	Fill           StoreRate `json:"fill"`    // restored as from a snapshot; plain pebble is not compared
 	Inserts        StoreRate `json:"inserts"`
 	Updates        StoreRate `json:"updates"`
 	Cost           StoreCost `json:"cost"`
@@ -96,7 +118,7 @@ type StoreRate struct {
 	PerS        float64 `json:"per_s"`
 	PlainPerS   float64 `json:"plain_per_s,omitempty"`
 	Ratio       float64 `json:"ratio,omitempty"`
-	Micros      float64 `json:"cpu_micros"` // processor time of one record, compactions included
+	Micros      float64 `json:"cpu_micros"` // processor time of one record, until the compactions that follow are done
 	PlainMicros float64 `json:"plain_cpu_micros,omitempty"`
 	CPURatio    float64 `json:"cpu_ratio,omitempty"`
 }
@@ -115,6 +137,9 @@ func MeasureStore(ctx context.Context, c StoreConfig) (StoreFigures, error) {
 	for i, n := range c.Sizes {
 		f.Sizes[i].Records = n
 	}
+	if err := c.room(); err != nil {
+		return f, err
+	}
 	if err := c.plain(ctx, f.Sizes); err != nil {
 		return f, err
 	}
@@ -123,7 +148,7 @@ func MeasureStore(ctx context.Context, c StoreConfig) (StoreFigures, error) {
 	}
 	for i := range f.Sizes {
 		s, first := &f.Sizes[i], &f.Sizes[0]
-		for _, r := range []*StoreRate{&s.Fill, &s.Inserts, &s.Updates} {
+		for _, r := range []*StoreRate{&s.Inserts, &s.Updates} {
 			if r.PlainPerS > 0 {
 				r.Ratio, r.CPURatio = r.PerS/r.PlainPerS, r.PlainMicros/r.Micros
 			}
@@ -157,14 +182,15 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 	})
 	for i := range c.plainSizes() {
 		s := &sizes[i]
-		err := g.measure(ctx, s.Records, func(fill, inserts, updates speed) {
-			s.Fill.PlainPerS, s.Fill.PlainMicros = fill.perS, fill.micros
-			s.Inserts.PlainPerS, s.Inserts.PlainMicros = inserts.perS, inserts.micros
-			s.Updates.PlainPerS, s.Updates.PlainMicros = updates.perS, updates.micros
-		})
+		if _, err := g.run(ctx, s.Records-g.next, seasonBatch*c.Batch, g.fresh); err != nil {
+			return err
+		}
+		inserts, updates, err := g.measure(ctx, s.Records)
 		if err != nil {
 			return err
 		}
+		s.Inserts.PlainPerS, s.Inserts.PlainMicros = inserts.perS, inserts.micros
+		s.Updates.PlainPerS, s.Updates.PlainMicros = updates.perS, updates.micros
 		if s.PlainDiskBytes, err = diskBytes(dir); err != nil {
 			return err
 		}
@@ -172,55 +198,93 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 	return nil
 }
 
-func (c *StoreConfig) store(ctx context.Context, sizes []StoreSize) (err error) {
+func (c *StoreConfig) store(ctx context.Context, sizes []StoreSize) error {
+	for i := range sizes {
+		if err := c.storeOf(ctx, &sizes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 	dir := filepath.Join(c.Dir, "store")
 	disk, err := store.Open(dir, store.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, disk.Close(), os.RemoveAll(dir)) }()
-	height := hufu.Height(0)
+	if s.Fill, err = c.restore(ctx, disk, s.Records); err != nil {
+		return err
+	}
 	g := c.grower(func(changes []store.Change) error {
 		staged, err := disk.Stage(changes)
 		if err != nil {
 			return err
 		}
-		height++
-		return disk.Commit(staged, height, nil)
+		return disk.Commit(staged, disk.State().Height+1, nil)
 	})
-	for i := range sizes {
-		s := &sizes[i]
-		err := g.measure(ctx, s.Records, func(fill, inserts, updates speed) {
-			s.Fill.PerS, s.Fill.Micros = fill.perS, fill.micros
-			s.Inserts.PerS, s.Inserts.Micros = inserts.perS, inserts.micros
-			s.Updates.PerS, s.Updates.Micros = updates.perS, updates.micros
-		})
-		if err != nil {
-			return err
+	g.next = s.Records
+	inserts, updates, err := g.measure(ctx, s.Records)
+	if err != nil {
+		return err
+	}
+	s.Inserts.PerS, s.Inserts.Micros = inserts.perS, inserts.micros
+	s.Updates.PerS, s.Updates.Micros = updates.perS, updates.micros
+	s.Stored = g.next
+	if err := g.prove(ctx, disk, s); err != nil {
+		return err
+	}
+	debug.FreeOSMemory()
+	s.ResidentBytes = residentMemory()
+	if err := disk.Close(); err != nil {
+		return err
+	}
+	debug.FreeOSMemory()
+	start := time.Now()
+	if disk, err = store.Open(dir, store.Options{}); err != nil {
+		return err
+	}
+	s.OpenMillis = float64(time.Since(start)) / float64(time.Millisecond)
+	debug.FreeOSMemory()
+	s.OpenedBytes = residentMemory()
+	if s.DiskBytes, err = diskBytes(dir); err != nil {
+		return err
+	}
+	s.PagesBytes, err = diskBytes(filepath.Join(dir, "pages"))
+	return err
+}
+
+// restore fills an empty store.
+func (c *StoreConfig) restore(ctx context.Context, disk store.Store, n int) (StoreRate, error) {
+	r, err := newRecords(ctx, n, c.ValueSize)
+	if err != nil {
+		return StoreRate{}, err
+	}
+	took, err := measure(func() error { return disk.Restore(store.State{Root: r.root}, r.all(ctx, c.Progress)) })
+	return StoreRate{PerS: perSecond(n, took.wall), Micros: micros(n, took.cpu)}, err
+}
+
+// room fails when the disk has not enough of it.
+func (c *StoreConfig) room() error {
+	need, most := 0.0, 0
+	estimate := func(sizes []int, overhead, factor float64) {
+		if len(sizes) == 0 {
+			return
 		}
-		s.Stored = g.next
-		if err := g.prove(ctx, disk, s); err != nil {
-			return err
+		n := sizes[len(sizes)-1]
+		if bytes := float64(n+c.Batch*c.Commits) * (overhead + factor*float64(len(storeKey(0))+c.ValueSize)); bytes > need {
+			need, most = bytes, n
 		}
-		debug.FreeOSMemory()
-		s.ResidentBytes = residentMemory()
-		if err := disk.Close(); err != nil {
-			return err
-		}
-		debug.FreeOSMemory()
-		start := time.Now()
-		if disk, err = store.Open(dir, store.Options{}); err != nil {
-			return err
-		}
-		s.OpenMillis = float64(time.Since(start)) / float64(time.Millisecond)
-		debug.FreeOSMemory()
-		s.OpenedBytes = residentMemory()
-		if s.DiskBytes, err = diskBytes(dir); err != nil {
-			return err
-		}
-		if s.PagesBytes, err = diskBytes(filepath.Join(dir, "pages")); err != nil {
-			return err
-		}
+	}
+	estimate(c.plainSizes(), plainOverhead, plainFactor)
+	estimate(c.Sizes, storeOverhead, storeFactor)
+	free, err := vfs.Default.GetDiskUsage(c.Dir)
+	if err != nil {
+		return fmt.Errorf("bench: free disk space: %w", err)
+	}
+	if float64(free.AvailBytes) < need {
+		return fmt.Errorf("bench: %d records take up to %.1f GB of disk, %s has %.1f GB free", most, need/1e9, c.Dir, float64(free.AvailBytes)/1e9)
 	}
 	return nil
 }
@@ -248,32 +312,31 @@ func (c *StoreConfig) grower(commit func([]store.Change) error) *grower {
 	return g
 }
 
-// measure grows to a size, then inserts and updates.
-func (g *grower) measure(ctx context.Context, size int, report func(fill, inserts, updates speed)) error {
-	fresh := func(int) int { g.next++; return g.next - 1 }
-	fill, err := g.run(ctx, size-g.next, fresh)
-	if err != nil {
-		return err
+func (g *grower) fresh(int) int { g.next++; return g.next - 1 }
+
+// measure seasons a database that has a size, then inserts and updates.
+func (g *grower) measure(ctx context.Context, size int) (inserts, updates speed, err error) {
+	old := func(int) int { return g.random.IntN(size) }
+	if _, err = g.run(ctx, size/seasonShare, seasonBatch*g.Batch, old); err != nil {
+		return inserts, updates, err
 	}
-	inserts, err := g.run(ctx, g.Batch*g.Commits, fresh)
-	if err != nil {
-		return err
+	if inserts, err = g.run(ctx, g.Batch*g.Commits, g.Batch, g.fresh); err != nil {
+		return inserts, updates, err
 	}
-	updates, err := g.run(ctx, g.Batch*g.Commits, func(int) int { return g.random.IntN(size) })
-	report(fill, inserts, updates)
-	return err
+	updates, err = g.run(ctx, g.Batch*g.Commits, g.Batch, old)
+	return inserts, updates, err
 }
 
-// run makes n changes to records of these numbers. Only the commits are timed, not the making of
-// records; what compactions do after the last is missing.
-func (g *grower) run(ctx context.Context, n int, number func(int) int) (speed, error) {
+// run makes n changes to records of these numbers. Elapsed is the time of the commits, not of making
+// records; processor time is counted until the database is at rest.
+func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (speed, error) {
 	var spent time.Duration
 	worked := CPUTime()
-	for done := 0; done < n; done += g.Batch {
+	for done := 0; done < n; done += batch {
 		if err := ctx.Err(); err != nil {
 			return speed{}, err
 		}
-		changes := g.batch(min(g.Batch, n-done), number)
+		changes := g.batch(min(batch, n-done), number)
 		start := time.Now()
 		if err := g.commit(changes); err != nil {
 			return speed{}, err
@@ -281,7 +344,34 @@ func (g *grower) run(ctx context.Context, n int, number func(int) int) (speed, e
 		spent += time.Since(start)
 		g.Progress.done(len(changes))
 	}
+	if err := settle(ctx); err != nil {
+		return speed{}, err
+	}
 	return speed{perS: perSecond(n, spent), micros: micros(n, CPUTime()-worked-time.Duration(n)*g.making)}, nil
+}
+
+// settle waits until nothing goes on in this process any more: compactions and what they make to be collected. One that
+// waits for the disk takes no processor time for a moment.
+func settle(ctx context.Context) error {
+	const (
+		moment = 100 * time.Millisecond
+		quiet  = 4 // moments one after the other
+		idle   = moment / 20
+	)
+	tick := time.NewTicker(moment)
+	defer tick.Stop()
+	for calm := 0; calm < quiet; calm++ {
+		worked := CPUTime()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if CPUTime()-worked > idle {
+			calm = -1
+		}
+	}
+	return nil
 }
 
 // batch makes n changes of different records.
@@ -296,9 +386,7 @@ func (g *grower) batch(n int, number func(int) int) []store.Change {
 		}
 		seen[at] = true
 		value := values[i*g.ValueSize : (i+1)*g.ValueSize]
-		for j := 0; j+8 <= len(value); j += 8 {
-			binary.BigEndian.PutUint64(value[j:], g.random.Uint64())
-		}
+		fillValue(value, g.random)
 		changes[i] = store.Change{Key: storeKey(at), Value: value}
 	}
 	return changes

@@ -2,8 +2,8 @@ package proof
 
 import (
 	"crypto/sha256"
-
-	ics23 "github.com/cosmos/ics23/go"
+	"encoding/binary"
+	"math/bits"
 
 	"github.com/hufu-id/hufu"
 )
@@ -77,43 +77,78 @@ type Membership struct {
 	Path []Step
 }
 
-// Encode writes the protobuf ics23.CommitmentProof that m's record is in the state.
-func (m *Membership) Encode() ([]byte, error) {
-	p := ics23.CommitmentProof{Proof: &ics23.CommitmentProof_Exist{Exist: m.message()}}
-	return p.Marshal()
+// Encode writes the protobuf ics23.CommitmentProof that m's record is in the state. What it writes is
+// what the library would, which [VerifyValue] insists on.
+func (m *Membership) Encode() []byte {
+	size := m.size()
+	return m.append(appendTag(make([]byte, 0, size+maxTag), 1, size)) // exist
 }
 
 // EncodeAbsence writes the proof that key is in no record: its neighbours left and right in the
 // order of key hashes, of which one is nil at an end of the trie. Both nil is the empty state,
 // whose proof is empty.
-func EncodeAbsence(key []byte, left, right *Membership) ([]byte, error) {
+func EncodeAbsence(key []byte, left, right *Membership) []byte {
 	if left == nil && right == nil {
-		return nil, nil
+		return nil
 	}
-	absent := &ics23.NonExistenceProof{Key: key}
-	if left != nil {
-		absent.Left = left.message()
+	size := tagged(len(key))
+	for _, m := range [...]*Membership{left, right} {
+		if m != nil {
+			size += tagged(m.size())
+		}
 	}
-	if right != nil {
-		absent.Right = right.message()
+	b := appendTag(make([]byte, 0, size+maxTag), 2, size) // nonexist
+	b = append(appendTag(b, 1, len(key)), key...)
+	for i, m := range [...]*Membership{left, right} {
+		if m != nil {
+			b = m.append(appendTag(b, 2+i, m.size()))
+		}
 	}
-	p := ics23.CommitmentProof{Proof: &ics23.CommitmentProof_Nonexist{Nonexist: absent}}
-	return p.Marshal()
+	return b
 }
 
-func (m *Membership) message() *ics23.ExistenceProof {
-	ops := make([]ics23.InnerOp, len(m.Path))
-	path := make([]*ics23.InnerOp, len(m.Path))
-	prefix := []byte{innerPrefix}
+// Fields of ics23.ExistenceProof that are the same in every proof, with their tags.
+const (
+	leafOp  = "\x1a\x09\x08\x01\x10\x01\x18\x01\x2a\x01\x00" // leaf: SHA-256 three times, no length, the prefix of leaves
+	onRight = "\x22\x27\x08\x01\x12\x01\x01\x1a\x20"         // path: SHA-256, prefix of inner nodes, and 32 bytes of suffix
+	onLeft  = "\x22\x25\x08\x01\x12\x21\x01"                 // path: SHA-256, prefix of inner nodes with 32 bytes more
+)
+
+// size is the length of the ics23.ExistenceProof of m.
+func (m *Membership) size() int {
+	n := tagged(len(m.Key)) + tagged(len(m.Value)) + len(leafOp)
 	for i := range m.Path {
-		step := &m.Path[i]
-		ops[i].Hash = ics23.HashOp_SHA256
-		if step.OnRight {
-			ops[i].Prefix, ops[i].Suffix = prefix, step.Sibling[:]
+		if m.Path[i].OnRight {
+			n += len(onRight) + 32
 		} else {
-			ops[i].Prefix = append([]byte{innerPrefix}, step.Sibling[:]...)
+			n += len(onLeft) + 32
 		}
-		path[i] = &ops[i]
 	}
-	return &ics23.ExistenceProof{Key: m.Key, Value: m.Value, Leaf: Spec().LeafSpec, Path: path}
+	return n
 }
+
+func (m *Membership) append(b []byte) []byte {
+	b = append(appendTag(b, 1, len(m.Key)), m.Key...)
+	b = append(appendTag(b, 2, len(m.Value)), m.Value...)
+	b = append(b, leafOp...)
+	for i := range m.Path {
+		if m.Path[i].OnRight {
+			b = append(b, onRight...)
+		} else {
+			b = append(b, onLeft...)
+		}
+		b = append(b, m.Path[i].Sibling[:]...)
+	}
+	return b
+}
+
+// maxTag is the most that a tag and a length take.
+const maxTag = 1 + binary.MaxVarintLen32
+
+// appendTag begins a protobuf field of length bytes.
+func appendTag(b []byte, field, length int) []byte {
+	return binary.AppendUvarint(append(b, byte(field<<3|2)), uint64(length))
+}
+
+// tagged is the length of a field of n bytes.
+func tagged(n int) int { return 1 + (bits.Len(uint(n)|1)+6)/7 + n }

@@ -125,9 +125,7 @@ func (m *memory) Prove(keys [][]byte) (*Answer, error) {
 		if err := checkRecord(key, nil, true); err != nil {
 			return nil, err
 		}
-		if a.Items[i], err = v.top.prove(key); err != nil {
-			return nil, err
-		}
+		a.Items[i] = v.top.prove(key)
 	}
 	return a, nil
 }
@@ -286,7 +284,7 @@ func splitPending(todo []pending, depth int) int {
 	return len(todo)
 }
 
-func (t *twig) prove(key []byte) (Item, error) {
+func (t *twig) prove(key []byte) Item {
 	item := Item{Key: bytes.Clone(key)}
 	kh := proof.HashKey(key)
 	var before, after []proof.Step // steps from the root to the neighbours of kh
@@ -305,11 +303,10 @@ func (t *twig) prove(key []byte) (Item, error) {
 			steps, t = append(steps, proof.Step{Sibling: t.left.node().Hash}), t.right
 		}
 	}
-	var err error
 	if t != nil && t.record.keyHash == kh {
 		item.Value = bytes.Clone(t.record.Value)
-		item.Proof, err = t.membership(steps).Encode()
-		return item, err
+		item.Proof = t.membership(steps).Encode()
+		return item
 	}
 	if t != nil { // one leaf stands on the way and is itself a neighbour
 		if bytes.Compare(t.record.keyHash[:], kh[:]) < 0 {
@@ -318,8 +315,8 @@ func (t *twig) prove(key []byte) (Item, error) {
 			right, after = t, steps
 		}
 	}
-	item.Proof, err = proof.EncodeAbsence(key, left.edge(before, 1), right.edge(after, 0))
-	return item, err
+	item.Proof = proof.EncodeAbsence(key, left.edge(before, 1), right.edge(after, 0))
+	return item
 }
 
 // edge is the last (side 1) or first (side 0) record below t.

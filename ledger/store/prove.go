@@ -54,16 +54,15 @@ func (p *prover) prove(key []byte) (Item, error) {
 		if err != nil {
 			return item, err
 		}
-		item.Value = record.Value
-		item.Proof, err = m.Encode()
-		return item, err
+		item.Value, item.Proof = record.Value, m.Encode()
+		return item, nil
 	}
 	left, right, err := p.neighbours(&kh)
 	if err != nil {
 		return item, err
 	}
-	item.Proof, err = proof.EncodeAbsence(key, left, right)
-	return item, err
+	item.Proof = proof.EncodeAbsence(key, left, right)
+	return item, nil
 }
 
 // neighbours are the records on both sides of a key hash that no record has.
