@@ -126,10 +126,12 @@ const (
 )
 
 // Between several, a round whose proposer is down costs everybody these times, and each further round a
-// step more. They are enough for a full block between continents: waiting longer only helps who is slower.
+// step more. They are enough for a full block between continents: waiting longer only helps who is slower. Where
+// that is everybody, on machines with much else to do, no round before the one that waits long enough is of use:
+// so steps are large.
 const (
-	propose, proposeStep = time.Second, 500 * time.Millisecond
-	vote, voteStep       = 300 * time.Millisecond, 300 * time.Millisecond
+	propose, proposeStep = time.Second, time.Second
+	vote, voteStep       = 300 * time.Millisecond, 500 * time.Millisecond
 )
 
 // maxInbound bounds the connections that others made to the node: all the members there can be are few

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/p2p/conn"
 	protomem "github.com/cometbft/cometbft/proto/tendermint/mempool"
 
 	"github.com/hufu-id/hufu"
@@ -73,6 +74,12 @@ type webMessage struct {
 func (p *webPeer) ID() p2p.ID       { return p2p.ID(strconv.Itoa(p.to)) }
 func (p *webPeer) Get(string) any   { return p }
 func (p *webPeer) GetHeight() int64 { return 1 }
+
+// Status is of a connection on which something comes all the time.
+func (p *webPeer) Status() (s conn.ConnectionStatus) { return s }
+
+// TrySend is of what a node says of being there.
+func (p *webPeer) TrySend(p2p.Envelope) bool { return true }
 
 // Send counts the message and puts it on its way.
 func (p *webPeer) Send(e p2p.Envelope) bool {

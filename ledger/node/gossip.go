@@ -35,11 +35,17 @@ type gossip struct {
 	pool    gossipPool
 	offer   func(ctx context.Context, raw []byte, from source) error // a refusal is a *hufu.Refusal
 	height  func() int64
+	always  []string    // peers to be connected with, each ID@HOST:PORT
 	syncing atomic.Bool // while blocks are caught up with, transactions can be neither judged nor passed on
 
 	ctx     context.Context // of the work of all peers; ended by OnStop
 	end     context.CancelFunc
 	working sync.WaitGroup
+
+	// The engine's switch, as far as it is used by who watches over peers.
+	connected func(p2p.ID) bool
+	dial      func(peers []string)
+	stopPeer  func(p p2p.Peer, reason any)
 
 	mu    sync.Mutex
 	peers map[p2p.ID]*gossipPeer
@@ -113,14 +119,17 @@ func (s *seen) has(id hufu.Digest) bool {
 }
 
 // gossiping puts a gossip in the place of the engine's reactor. It is an option of the engine.
-func (n *Node) gossiping(pool gossipPool) cmtnode.Option {
+func (n *Node) gossiping(pool gossipPool, always []string) cmtnode.Option {
 	return func(e *cmtnode.Node) {
 		g := &gossip{
-			pool: pool, peers: map[p2p.ID]*gossipPeer{},
+			pool: pool, always: always, peers: map[p2p.ID]*gossipPeer{},
 			offer:  func(ctx context.Context, raw []byte, from source) error { return refusedBy(n.submit(ctx, raw, from)) },
 			height: func() int64 { return n.engine.BlockStore().Height() },
 		}
 		g.BaseReactor = *p2p.NewBaseReactor("Mempool", g)
+		g.connected = func(id p2p.ID) bool { return g.Switch.Peers().Has(id) }
+		g.dial = func(peers []string) { _ = g.Switch.DialPeersAsync(peers) } // the engine says why it cannot
+		g.stopPeer = func(p p2p.Peer, reason any) { g.Switch.StopPeerForError(p, reason) }
 		g.ctx, g.end = context.WithCancel(context.Background())
 		if stock, ok := e.MempoolReactor().(interface{ WaitSync() bool }); ok {
 			g.syncing.Store(stock.WaitSync())
@@ -128,6 +137,21 @@ func (n *Node) gossiping(pool gossipPool) cmtnode.Option {
 		n.gossip = g
 		cmtnode.CustomReactors(map[string]p2p.Reactor{"MEMPOOL": g})(e)
 	}
+}
+
+// OnStart begins to call peers.
+func (g *gossip) OnStart() error {
+	if len(g.always) > 0 {
+		g.working.Go(func() { ticking(recall, func(times <-chan time.Time) { g.call(g.ctx, times) }) })
+	}
+	return nil
+}
+
+// ticking does work that has something to do once an interval.
+func ticking(interval time.Duration, work func(<-chan time.Time)) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	work(t.C)
 }
 
 // OnStop ends the work for peers before the application is closed.
@@ -190,6 +214,7 @@ func (g *gossip) AddPeer(peer p2p.Peer) {
 	g.peers[peer.ID()] = p
 	g.working.Go(func() { g.check(ctx, p) })
 	g.working.Go(func() { g.send(ctx, p) })
+	g.working.Go(func() { ticking(beat, func(beats <-chan time.Time) { g.watch(ctx, p.Peer, beats) }) })
 	p.poke()
 }
 
@@ -277,7 +302,7 @@ func (g *gossip) take(ctx context.Context, p *gossipPeer, raw []byte) (early boo
 			g.entered(id, raw, p.ID())
 		case rule == proof.RuleBusy && ctx.Err() == nil && g.pool.barred(from):
 			p.ended()
-			go g.Switch.StopPeerForError(p.Peer, errBadTransactions) // it waits for this work to end
+			go g.stopPeer(p.Peer, errBadTransactions) // it waits for this work to end
 			return false
 		case !g.pool.has(id):
 			return rule == machine.RuleSequence

@@ -187,7 +187,7 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	}
 	engine, err := cmtnode.NewNodeWithContext(ctx, settings, signer, &p2p.NodeKey{PrivKey: peer},
 		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
-		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), append(options, n.gossiping(pool))...)
+		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), append(options, n.gossiping(pool, cfg.Peers))...)
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -209,7 +209,7 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	if env, err = engine.ConfigureRPC(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	if err := silence(env.ConsensusState); err != nil {
+	if err := hush(env.ConsensusState); err != nil {
 		return nil, err
 	}
 	if err := engine.Start(); err != nil {
@@ -218,9 +218,9 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	return env, nil
 }
 
-// silence gives consensus a bus for its events that has ended: what is published there is gone at once. Nobody
+// hush gives consensus a bus for its events that has ended: what is published there is gone at once. Nobody
 // subscribes, and the engine's own bus passes each event, one a transaction, to another goroutine and waits for it.
-func silence(consensus any) error {
+func hush(consensus any) error {
 	engine, ok := consensus.(interface{ SetEventBus(bus *types.EventBus) })
 	if !ok {
 		return errors.New("node: the engine takes no bus for events")
