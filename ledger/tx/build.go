@@ -37,7 +37,7 @@ func Build(rand io.Reader, p Payload, body Body, signers ...SignerRef) ([]byte, 
 	for i, s := range order(p.Author, signers) {
 		alg := s.Signer.Public().Suite().COSEAlg()
 		protected := protectedHeader(alg, s.ID, s.KeyIndex)
-		sig, err := s.Signer.Sign(rand, sigStructure(p.Network, protected, payload))
+		sig, err := s.Signer.Sign(rand, appendSigStructure(nil, p.Network, protected, payload))
 		if err != nil {
 			return nil, fmt.Errorf("tx: sign: %w", err)
 		}

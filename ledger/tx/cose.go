@@ -2,6 +2,7 @@ package tx
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
@@ -46,10 +47,10 @@ func protectedHeader(alg int64, signer hufu.ID, index uint8) []byte {
 	return append(append(b, signer[:]...), index)
 }
 
-// sigStructure is the bytes a signer signs (RFC 9052 §4.4), with an empty body header and the
+// appendSigStructure appends the bytes a signer signs (RFC 9052 §4.4), with an empty body header and the
 // network's domain as external data.
-func sigStructure(network hufu.Network, protected, payload []byte) []byte {
-	b := make([]byte, 0, 96+len(network)+len(protected)+len(payload))
+func appendSigStructure(b []byte, network hufu.Network, protected, payload []byte) []byte {
+	b = slices.Grow(b, 96+len(network)+len(protected)+len(payload))
 	b = appendHead(b, majorArray, 5)
 	b = append(appendHead(b, majorText, uint64(len(signatureContext))), signatureContext...)
 	b = appendHead(b, majorBytes, 0)

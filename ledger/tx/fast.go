@@ -12,9 +12,25 @@ import (
 // that form alone and refuses nothing: what it does not know, whether fit or unfit, goes the general way, which
 // is also the measure of what is here (FuzzReadCreate).
 
+// createRoom has room for what most creations have, in one piece of memory.
+type createRoom struct {
+	body    DIDCreate
+	sponsor hufu.ID
+	key     [1][]byte
+	next    [1]hufu.Digest
+}
+
+// sized is a slice of n elements: one, where that is enough.
+func sized[T any](one *[1]T, n int) []T {
+	if n == 1 {
+		return one[:]
+	}
+	return make([]T, n)
+}
+
 // readCreate reads the payload of a creation by t's network that is in the deterministic form. With false,
-// nothing is said about it, and p and b are of no use.
-func readCreate(payload []byte, network hufu.Network, p *Payload, b *DIDCreate) bool {
+// nothing is said about it, and p and room are of no use.
+func readCreate(payload []byte, network hufu.Network, p *Payload, room *createRoom) bool {
 	c := cursor{rest: payload}
 	fields := c.expect(majorMap)
 	if fields != 6 && fields != 7 {
@@ -37,31 +53,32 @@ func readCreate(payload []byte, network hufu.Network, p *Payload, b *DIDCreate) 
 	p.Expires = hufu.Height(c.expect(majorUint))
 	if fields == 7 {
 		c.exactly(majorUint, 6)
-		p.Sponsor = new(hufu.ID)
+		p.Sponsor = &room.sponsor
 		c.array32((*[32]byte)(p.Sponsor))
 	}
 	c.exactly(majorUint, 7)
 	p.Body = encoding.RawCBOR(c.rest)
-	c.create(b)
+	c.create(room)
 	return c.err == nil && len(c.rest) == 0
 }
 
 // create reads the body of a creation without methods, services and guardians.
-func (c *cursor) create(b *DIDCreate) {
+func (c *cursor) create(room *createRoom) {
+	b := &room.body
 	fields := c.expect(majorMap)
 	if fields != 4 && fields != 5 {
 		c.fail(errShape)
 		return
 	}
 	c.exactly(majorUint, 1)
-	b.Keys = make([][]byte, c.count())
+	b.Keys = sized(&room.key, c.count())
 	for i := range b.Keys {
 		b.Keys[i] = c.bytes()
 	}
 	c.exactly(majorUint, 2)
 	b.Threshold = c.uint8()
 	c.exactly(majorUint, 3)
-	b.Next = make([]hufu.Digest, c.count())
+	b.Next = sized(&room.next, c.count())
 	for i := range b.Next {
 		c.array32((*[32]byte)(&b.Next[i]))
 	}

@@ -20,10 +20,12 @@ const fastNetwork hufu.Network = "fast"
 func compareRead(t rapid.TB, payload []byte) (read bool) {
 	t.Helper()
 	var fast, slow Payload
-	var fastBody, slowBody DIDCreate
-	if !readCreate(payload, fastNetwork, &fast, &fastBody) {
+	var room createRoom
+	var slowBody DIDCreate
+	if !readCreate(payload, fastNetwork, &fast, &room) {
 		return false
 	}
+	fastBody := room.body
 	if err := encoding.Unmarshal(payload, &slow); err != nil {
 		t.Fatalf("%x is read, and the general way refuses it: %v", payload, err)
 	}

@@ -86,7 +86,7 @@ func (t *Tx) parseMessage() error {
 	if count == 0 || count > MaxSignatures {
 		return hufu.Refuse(RuleSignatureCount, "%d signatures, not 1 to %d", count, MaxSignatures)
 	}
-	t.Signatures = make([]Signature, count)
+	t.Signatures = sized(&t.signature, int(count))
 	for i := range t.Signatures {
 		c.exactly(majorArray, 3)
 		protected := c.bytes()
@@ -146,8 +146,8 @@ func (s *Signature) read(protected, sig []byte) error {
 
 func (t *Tx) parsePayload(network hufu.Network) error {
 	p := &t.Payload
-	if body := new(DIDCreate); readCreate(t.payload, network, p, body) {
-		t.Body = body
+	if room := new(createRoom); readCreate(t.payload, network, p, room) {
+		t.Body = &room.body
 	} else {
 		*p = Payload{}
 		if err := encoding.Unmarshal(t.payload, p); err != nil {

@@ -39,6 +39,8 @@ type Tx struct {
 	payload []byte // encoded Payload within raw
 	id      hufu.Digest
 	control []keys.PublicKey
+
+	signature [1]Signature // room for the first, and mostly only one
 }
 
 // ID is the SHA-256 of the transaction's bytes, the identifier that CometBFT gives it too.
@@ -52,8 +54,11 @@ func (t *Tx) ControlKeys() []keys.PublicKey { return t.control }
 func (t *Tx) Raw() []byte { return t.raw }
 
 // SigningBytes is what Signatures[i] signs: the Sig_structure of RFC 9052 §4.4.
-func (t *Tx) SigningBytes(i int) []byte {
-	return sigStructure(t.Payload.Network, t.Signatures[i].protected, t.payload)
+func (t *Tx) SigningBytes(i int) []byte { return t.AppendSigningBytes(nil, i) }
+
+// AppendSigningBytes appends what SigningBytes returns to b.
+func (t *Tx) AppendSigningBytes(b []byte, i int) []byte {
+	return appendSigStructure(b, t.Payload.Network, t.Signatures[i].protected, t.payload)
 }
 
 // InceptionID is the identifier that an inception event creates: the SHA-256 of
