@@ -314,10 +314,10 @@ func TestTooManyMembers(t *testing.T) {
 // A removed member has no vote and no quota, and what it was is kept until it comes back.
 func TestRemoval(t *testing.T) {
 	c := found(t, 3)
-	c.check(gov.Charge(c.now, c.o, c.id(2), false, 10))
+	c.check(c.charge(c.id(2), false, 10))
 	p := c.propose(0, tx.Action{RemoveMember: &tx.MemberRemoval{Member: c.id(2)}})
 	c.check(c.vote(1, p, true))
-	wantRule(t, gov.Charge(c.now, c.o, c.id(2), false, 1), gov.RuleNoQuota)
+	wantRule(t, c.charge(c.id(2), false, 1), gov.RuleNoQuota)
 	_, err := c.apply(2, &tx.GovPropose{Title: "t", Actions: []tx.Action{{SetParams: params()}}})
 	wantRule(t, err, gov.RuleNotMember)
 	former, err := gov.GetFormer(c.o, c.id(2))
@@ -330,24 +330,53 @@ func TestRemoval(t *testing.T) {
 	}
 }
 
+func (c *council) charge(member hufu.ID, open bool, cost uint64) error {
+	bill, err := gov.CheckQuota(c.now, c.o, member, open, cost, 0)
+	if err != nil {
+		return err
+	}
+	return bill.Charge(c.o)
+}
+
+func (c *council) quota(member hufu.ID, cost, queued uint64) error {
+	_, err := gov.CheckQuota(c.now, c.o, member, false, cost, queued)
+	return err
+}
+
+// A quota is charged once for each time that it was checked, on the state that it was checked on.
+func TestBillOfAnotherState(t *testing.T) {
+	c := found(t, 1)
+	bill, err := gov.CheckQuota(c.now, c.o, c.id(0), false, 10, 0)
+	c.check(err)
+	c.check(bill.Charge(c.o))
+	for name, b := range map[string]gov.Bill{"charged already": bill, "of nobody": {}} {
+		if err := b.Charge(c.o); err == nil || hufu.RuleOf(err) != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if u, err := gov.CurrentUsage(c.now, c.o, c.id(0)); err != nil || u.Used != 10 {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 func TestQuota(t *testing.T) {
 	c := found(t, 1)
 	c.now.Time = 1000 // epoch 10 of 100 s
 	m := c.id(0)
-	c.check(gov.Charge(c.now, c.o, m, false, 600))
-	c.check(gov.Charge(c.now, c.o, m, true, 100))
-	wantRule(t, gov.Charge(c.now, c.o, m, false, 401), gov.RuleQuotaExhausted)
-	wantRule(t, gov.Charge(c.now, c.o, m, true, 1), gov.RuleQuotaExhausted)
-	wantRule(t, gov.CheckQuota(c.now, c.o, m, false, 300, 101), gov.RuleQuotaExhausted)
-	wantRule(t, gov.CheckQuota(c.now, c.o, m, false, 300, ^uint64(0)), gov.RuleQuotaExhausted)
-	wantRule(t, gov.CheckQuota(c.now, c.o, m, false, ^uint64(0), 1), gov.RuleQuotaExhausted)
-	c.check(gov.CheckQuota(c.now, c.o, m, false, 300, 100))
-	c.check(gov.Charge(c.now, c.o, m, false, 400))
-	wantRule(t, gov.Charge(c.now, c.o, c.id(4), false, 1), gov.RuleNoQuota)
+	c.check(c.charge(m, false, 600))
+	c.check(c.charge(m, true, 100))
+	wantRule(t, c.charge(m, false, 401), gov.RuleQuotaExhausted)
+	wantRule(t, c.charge(m, true, 1), gov.RuleQuotaExhausted)
+	wantRule(t, c.quota(m, 300, 101), gov.RuleQuotaExhausted)
+	wantRule(t, c.quota(m, 300, ^uint64(0)), gov.RuleQuotaExhausted)
+	wantRule(t, c.quota(m, ^uint64(0), 1), gov.RuleQuotaExhausted)
+	c.check(c.quota(m, 300, 100))
+	c.check(c.charge(m, false, 400))
+	wantRule(t, c.charge(c.id(4), false, 1), gov.RuleNoQuota)
 	c.now.Time = 1099
-	wantRule(t, gov.Charge(c.now, c.o, m, false, 1), gov.RuleQuotaExhausted)
+	wantRule(t, c.charge(m, false, 1), gov.RuleQuotaExhausted)
 	c.now.Time = 1100
-	c.check(gov.Charge(c.now, c.o, m, false, 1000))
+	c.check(c.charge(m, false, 1000))
 	if u, err := gov.CurrentUsage(c.now, c.o, m); err != nil || u.Epoch != 11 || u.Used != 1000 || u.OpenUsed != 0 {
 		t.Errorf("%+v, %v", u, err)
 	}

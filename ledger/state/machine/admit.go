@@ -37,6 +37,8 @@ type Admission struct {
 	Member hufu.ID          // whose quota is charged
 	Open   bool             // its open quota
 	Cost   uint64           // units
+
+	bill gov.Bill
 }
 
 // Cost is how many units of quota a transaction uses.
@@ -81,7 +83,8 @@ func AdmitAfter(ctx state.Context, r state.Reader, t *tx.Tx, next uint64) (Admis
 	if a.Member, a.Open, err = charged(r, t, author); err != nil {
 		return Admission{}, err
 	}
-	return a, gov.CheckQuota(ctx, r, a.Member, a.Open, a.Cost, 0)
+	a.bill, err = gov.CheckQuota(ctx, r, a.Member, a.Open, a.Cost, 0)
+	return a, err
 }
 
 // admitAuthor reads the author's record, nil for a new identifier, and checks that it is t's turn.

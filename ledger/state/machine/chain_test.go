@@ -184,7 +184,7 @@ func (a *actor) usage() gov.Usage {
 	if err != nil {
 		a.c.t.Fatal(err)
 	}
-	return *u
+	return u
 }
 
 func wantRule(t *testing.T, err error, rule hufu.Rule) {
