@@ -52,7 +52,7 @@ func (l *ledgerBench) verification() (spent, error) {
 	return measure(func() error {
 		for from := 0; from < len(checks); from += batchSize {
 			part := checks[from:min(from+batchSize, len(checks))]
-			batch := ed25519.NewBatchVerifierWithCapacity(len(part))
+			batch := ed25519.NewBatchVerifierWithCapacity(len(part)).ForceNoPublicKeyExpansion() // as they are large
 			for _, c := range part {
 				batch.AddWithOptions(c.key, c.message, c.sig, options)
 			}

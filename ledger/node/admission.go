@@ -70,9 +70,9 @@ func tooLarge(raw []byte) error {
 }
 
 // verified remembers that the signatures of p, which was judged, hold, or says which does not.
-func (a *app) verified(p *parsed, checks []*check, from source) (*parsed, error) {
-	for i, c := range checks {
-		if !c.ok {
+func (a *app) verified(p *parsed, checks []check, from source) (*parsed, error) {
+	for i := range checks {
+		if !checks[i].ok {
 			return nil, a.bad(from, cmp.Or(p.CheckKeys(), hufu.Refuse(machine.RuleSignature, "signature %d does not hold", i)))
 		}
 	}

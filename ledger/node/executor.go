@@ -275,9 +275,10 @@ type verification struct {
 
 // verifyAll verifies what is pending and remembers that it holds.
 func (e *Executor) verifyAll(pending []verification) error {
-	var checks []*check
+	var checks []check
+	var messages []byte
 	for _, v := range pending {
-		checks = append(checks, v.p.checks(v.by.Keys)...)
+		checks, messages = v.p.appendChecks(checks, messages, v.by.Keys)
 	}
 	if !e.verify.all(checks) {
 		return hufu.Refuse(machine.RuleSignature, "a signature does not hold")

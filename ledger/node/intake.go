@@ -56,7 +56,7 @@ type offer struct {
 	enters bool // the mempool, once it is examined
 
 	parsed *parsed
-	checks []*check
+	checks [2]int                // where its signatures are in the worker's list; none: they are known to hold
 	answer *abci.ResponseCheckTx // the mempool's
 	err    error
 	done   chan struct{} // gets one value
@@ -141,28 +141,28 @@ func (in *intake) work() {
 			in.ready.Signal()
 		}
 	}()
-	var checks []*check
+	var checks []check
+	var messages []byte // of checks
 	for {
 		taken := in.take()
 		if taken == nil {
 			return
 		}
-		checks = checks[:0]
+		checks, messages = checks[:0], messages[:0]
 		for _, o := range taken {
 			if o.parsed, o.err = in.app.judge(o.raw, o.from); o.err == nil && o.parsed.holds == nil {
-				o.checks = o.parsed.checks(o.parsed.admitted.Keys)
-				checks = append(checks, o.checks...)
+				o.checks[0] = len(checks)
+				checks, messages = o.parsed.appendChecks(checks, messages, o.parsed.admitted.Keys)
+				o.checks[1] = len(checks)
 			}
 		}
 		if len(checks) > 0 {
 			in.app.exec.verify.run(checks)
 		}
-		clear(checks)
 		entering := taken[:0]
 		for _, o := range taken {
-			if o.err == nil && o.checks != nil {
-				o.parsed, o.err = in.app.verified(o.parsed, o.checks, o.from)
-				o.checks = nil
+			if from, to := o.checks[0], o.checks[1]; o.err == nil && to > from {
+				o.parsed, o.err = in.app.verified(o.parsed, checks[from:to], o.from)
 			}
 			if o.err != nil {
 				o.parsed = nil
@@ -173,6 +173,7 @@ func (in *intake) work() {
 				in.finish(o)
 			}
 		}
+		clear(checks)
 		if len(entering) > 0 {
 			in.mu.Lock()
 			in.enter = append(in.enter, entering...)

@@ -40,13 +40,15 @@ func (p *parsed) verifiedBy(by []keys.PublicKey) bool {
 	return true
 }
 
-// checks are the signatures of p, to be verified against by.
-func (p *parsed) checks(by []keys.PublicKey) []*check {
-	out := make([]*check, len(by))
+// appendChecks appends the signatures of p, to be verified against by, and their messages to room, which it
+// returns too: nobody may use it for anything else until they are verified.
+func (p *parsed) appendChecks(to []check, room []byte, by []keys.PublicKey) ([]check, []byte) {
 	for i := range by {
-		out[i] = &check{key: by[i], message: p.SigningBytes(i), sig: p.Signatures[i].Sig}
+		from := len(room)
+		room = p.AppendSigningBytes(room, i)
+		to = append(to, check{key: by[i], message: room[from:len(room):len(room)], sig: p.Signatures[i].Sig})
 	}
-	return out
+	return to, room
 }
 
 // known remembers transactions between admission, proposal and block, by id, so that each is read

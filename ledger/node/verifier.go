@@ -16,7 +16,18 @@ const (
 	maxBatch = 1024
 	// minBatch is the least that is worth a goroutine of its own.
 	minBatch = 32
+	// largeBatch is the least for which curve25519-voi uses an algorithm that has no use for tables of keys.
+	largeBatch = 95
 )
+
+// newBatch is for n Ed25519 signatures.
+func newBatch(n int) *ed25519.BatchVerifier {
+	batch := ed25519.NewBatchVerifierWithCapacity(n)
+	if n >= largeBatch {
+		batch.ForceNoPublicKeyExpansion() // tables would be made of the first keys all the same
+	}
+	return batch
+}
 
 // check is one signature to verify by the ledger's rule.
 type check struct {
@@ -31,7 +42,7 @@ type verifier struct {
 }
 
 // all verifies checks at once, on every processor: for blocks, which wait behind no queue.
-func (v *verifier) all(checks []*check) bool {
+func (v *verifier) all(checks []check) bool {
 	share := min(max((len(checks)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0), minBatch), maxBatch)
 	var group sync.WaitGroup
 	for start := 0; start < len(checks); start += share {
@@ -39,8 +50,8 @@ func (v *verifier) all(checks []*check) bool {
 		group.Go(func() { v.run(part) })
 	}
 	group.Wait()
-	for _, c := range checks {
-		if !c.ok {
+	for i := range checks {
+		if !checks[i].ok {
 			return false
 		}
 	}
@@ -48,10 +59,11 @@ func (v *verifier) all(checks []*check) bool {
 }
 
 // run sets ok of every check.
-func (v *verifier) run(checks []*check) {
+func (v *verifier) run(checks []check) {
 	v.verified.Add(uint64(len(checks)))
-	var edwards []*check
-	for _, c := range checks {
+	edwards := make([]*check, 0, len(checks))
+	for i := range checks {
+		c := &checks[i]
 		if c.key.Suite() == keys.Ed25519 && len(checks) > 1 {
 			edwards = append(edwards, c)
 			continue
@@ -61,7 +73,7 @@ func (v *verifier) run(checks []*check) {
 	if len(edwards) == 0 {
 		return
 	}
-	batch := ed25519.NewBatchVerifierWithCapacity(len(edwards))
+	batch := newBatch(len(edwards))
 	options := &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215}
 	for _, c := range edwards {
 		batch.AddWithOptions(c.key.Raw(), c.message, c.sig, options)

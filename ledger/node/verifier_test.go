@@ -19,7 +19,7 @@ func TestVerifierAnswersEach(t *testing.T) {
 		}
 		signers = append(signers, s)
 	}
-	var checks []*check
+	var checks []check
 	for i := range 600 {
 		signer := signers[i%len(signers)]
 		if i%4 > 0 {
@@ -32,18 +32,18 @@ func TestVerifierAnswersEach(t *testing.T) {
 		if i%7 == 0 {
 			sig[5] ^= 1
 		}
-		checks = append(checks, &check{key: signer.Public(), message: message, sig: sig})
+		checks = append(checks, check{key: signer.Public(), message: message, sig: sig})
 	}
 	for name, verify := range map[string]func(){
 		"one batch": func() { v.run(checks) }, "all": func() { v.all(checks) },
 		"one by one": func() {
-			for _, c := range checks {
-				v.run([]*check{c})
+			for i := range checks {
+				v.run(checks[i : i+1])
 			}
 		},
 	} {
-		for _, c := range checks {
-			c.ok = false
+		for i := range checks {
+			checks[i].ok = false
 		}
 		verify()
 		for i, c := range checks {
