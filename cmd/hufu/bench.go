@@ -25,6 +25,7 @@ type benchReport struct {
 	Ledger   *bench.LedgerFigures   `json:"ledger,omitempty"`
 	Store    *bench.StoreFigures    `json:"store,omitempty"`
 	Resolve  *bench.ResolveFigures  `json:"resolve,omitempty"`
+	Revoke   *bench.RevokeFigures   `json:"revoke,omitempty"`
 	Protocol *bench.ProtocolFigures `json:"protocol,omitempty"`
 	Peak     int64                  `json:"peak_memory_bytes"` // of this process
 }
@@ -69,7 +70,7 @@ Without a subcommand it runs verify, issue and ledger, each as it is by default.
 				}))
 		},
 	}
-	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd(), a.benchResolveCmd(), a.benchProtocolCmd())
+	c.AddCommand(a.benchVerifyCmd(), a.benchIssueCmd(), a.benchLedgerCmd(), a.benchStoreCmd(), a.benchResolveCmd(), a.benchRevokeCmd(), a.benchProtocolCmd())
 	return c
 }
 
@@ -314,6 +315,9 @@ func (r *benchReport) print(w io.Writer) {
 	}
 	if r.Resolve != nil {
 		printResolve(w, r.Resolve)
+	}
+	if r.Revoke != nil {
+		printRevoke(w, r.Revoke)
 	}
 	if r.Protocol != nil {
 		printProtocol(w, r.Protocol)

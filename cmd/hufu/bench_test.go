@@ -87,3 +87,10 @@ func TestBenchUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestBenchRevoke(t *testing.T) {
+	r, text := runBenchCommand(t, "revoke", "--validators", "1", "--singles", "2", "--entries", "12000", "--dir", t.TempDir())
+	if r.Revoke == nil || r.Revoke.Validators != 1 || r.Revoke.Transactions != 2 || r.Revoke.RefusedP50Millis <= 0 || r.Revoke.Seconds <= 0 || !strings.Contains(text, "until a gate refuses") {
+		t.Errorf("%+v\n%s", r, text)
+	}
+}

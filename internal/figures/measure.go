@@ -39,6 +39,7 @@ func commands(records string) []measurement {
 		{Name: "ledger", Command: "ledger", onDisk: true},
 		{Name: "ledger-4", Command: "ledger --validators 4 --overload 5s", onDisk: true},
 		{Name: "resolve", Command: "resolve", onDisk: true},
+		{Name: "revoke", Command: "revoke", onDisk: true},
 		{Name: "protocol", Command: "protocol --sessions 100000", onDisk: true},
 		{Name: "store", Command: "store --records " + records + " --plain-up-to 10000000", onDisk: true},
 	}
