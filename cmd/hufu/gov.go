@@ -23,7 +23,7 @@ import (
 func (a *app) govCmd() *cobra.Command {
 	return group("gov", "Governance: members, proposals, votes, parameters",
 		"  hufu gov members\n  hufu gov propose accredit did:hufu:... --type urn:hufu:type:resident-id:1",
-		a.govMembersCmd(), a.govParamsCmd(), a.govProposeCmd(), a.govVoteCmd(), a.govShowCmd())
+		a.govMembersCmd(), a.govParamsCmd(), a.govProposeCmd(), a.govListCmd(), a.govVoteCmd(), a.govShowCmd())
 }
 
 func (a *app) govMembersCmd() *cobra.Command {

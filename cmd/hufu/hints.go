@@ -91,6 +91,7 @@ func ruleHints() map[hufu.Rule]string {
 		gov.RuleQuotaExhausted:   "wait for the next epoch, or let the members raise the quota: hufu gov propose set NAME --quota N",
 		gov.RuleNotMember:        "say with --as which member of this home acts; see: hufu gov members",
 		gov.RuleUnknownProposal:  "the identifier is the one that hufu gov propose printed",
+		gov.RuleTooManyOpen:      "see which are open with: hufu gov list; they end by a vote or with their time",
 		gov.RuleVotingClosed:     "see how it ended with: hufu gov show PROPOSAL",
 		trust.RuleNotMember:      "only members publish types; say which with --as",
 		trust.RuleTypeVersion:    "set \"version\" in the file to the next one; a version may only add to the last",

@@ -14,6 +14,7 @@ const (
 	RuleUnknownProposal hufu.Rule = "gov.unknown-proposal"
 	RuleVotingClosed    hufu.Rule = "gov.voting-closed" // decided already, or out of time
 	RuleVotedAlready    hufu.Rule = "gov.voted-already"
+	RuleTooManyOpen     hufu.Rule = "gov.too-many-open"
 	RuleMemberExists    hufu.Rule = "gov.member-exists"
 	RuleTooManyMembers  hufu.Rule = "gov.too-many-members"
 	RuleLastMember      hufu.Rule = "gov.last-member"
@@ -59,7 +60,10 @@ func propose(ctx state.Context, o *state.Overlay, author hufu.ID, b *tx.GovPropo
 		Height: ctx.Height, Time: ctx.Time, Ends: ctx.Time + int64(params.VotingSeconds),
 		Votes: []Vote{{Member: author, Approve: true, Height: ctx.Height}},
 	}
-	return decide(ctx, o, p, params, e)
+	if err := decide(ctx, o, p, params, e); err != nil || p.Executed != 0 {
+		return err
+	}
+	return list(ctx, o, p)
 }
 
 func vote(ctx state.Context, o *state.Overlay, author hufu.ID, b *tx.GovVote, e Executor) error {
@@ -81,7 +85,10 @@ func vote(ctx state.Context, o *state.Overlay, author hufu.ID, b *tx.GovVote, e 
 		return err
 	}
 	p.Votes = append(p.Votes, Vote{Member: author, Approve: b.Approve, Height: ctx.Height})
-	return decide(ctx, o, p, params, e)
+	if err := decide(ctx, o, p, params, e); err != nil || p.Executed == 0 {
+		return err
+	}
+	return unlist(ctx, o, p)
 }
 
 // decide stores p with its newest vote and executes it if that vote carries it.

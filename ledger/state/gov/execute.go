@@ -106,6 +106,9 @@ func remove(ctx state.Context, o *state.Overlay, proposal hufu.Digest, id hufu.I
 		return hufu.Refuse(RuleLastMember, "without members nobody could decide anything")
 	}
 	roster.Seats = slices.Delete(roster.Seats, at, at+1)
+	if err := disown(ctx, o, id); err != nil {
+		return err
+	}
 	o.Delete(MemberKey(id))
 	o.Delete(UsageKey(id))
 	former := &FormerMember{Member: *m, Removed: ctx.Height, RemovedTime: ctx.Time, RemovedBy: proposal}

@@ -6,11 +6,13 @@ const (
 	memberPrefix   = "gov/member/"
 	formerPrefix   = "gov/former/"
 	proposalPrefix = "gov/proposal/"
+	openPrefix     = "gov/open/"
 	usagePrefix    = "gov/usage/"
 	keyPrefix      = "gov/key/"
 
 	paramsName      = "gov/params"
 	rosterName      = "gov/roster"
+	openFormerName  = "gov/open-of-former"
 	validatorsName  = "gov/validators"
 	convictionsName = "gov/convictions"
 	upgradeName     = "gov/upgrade"
@@ -24,6 +26,12 @@ func FormerKey(id hufu.ID) []byte { return join(formerPrefix, id[:]) }
 
 // ProposalKey is where a proposal is.
 func ProposalKey(id hufu.Digest) []byte { return join(proposalPrefix, id[:]) }
+
+// OpenKey is where the open proposals of a member are named.
+func OpenKey(id hufu.ID) []byte { return join(openPrefix, id[:]) }
+
+// OpenOfFormerKey is where the open proposals of former members are named.
+func OpenOfFormerKey() []byte { return []byte(openFormerName) }
 
 // UsageKey is where a member's use of its quotas is.
 func UsageKey(id hufu.ID) []byte { return join(usagePrefix, id[:]) }

@@ -161,3 +161,8 @@ func (p *Proposal) Approvals(r *Roster) int {
 func Passes(p tx.Params, approvals, members int) bool {
 	return approvals > 0 && uint64(approvals)*uint64(p.ThresholdDen) >= uint64(members)*uint64(p.ThresholdNum)
 }
+
+// Needed is the least number of approvals that reach the threshold among members.
+func Needed(p tx.Params, members int) int {
+	return int((uint64(members)*uint64(p.ThresholdNum) + uint64(p.ThresholdDen) - 1) / uint64(p.ThresholdDen))
+}
