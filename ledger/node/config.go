@@ -134,6 +134,11 @@ const (
 	vote, voteStep       = 300 * time.Millisecond, 500 * time.Millisecond
 )
 
+// queryEvery is how often a peer is asked for votes that this node may lack. The routine that asks holds a peer that
+// was dropped, and up to some 10 MiB of what it had sent, until it has slept that long up to four times; by the
+// engine's default of 2 s, peers that send garbage and come again would add up.
+const queryEvery = 500 * time.Millisecond
+
 // maxInbound bounds the connections that others made to the node: all the members there can be are few
 // beside those who only read.
 const maxInbound = 600
@@ -175,6 +180,7 @@ func (c *Config) engine(root string) *config.Config {
 	e.Consensus.CreateEmptyBlocks = true
 	e.Consensus.CreateEmptyBlocksInterval = c.BlockInterval
 	e.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+	e.Consensus.PeerQueryMaj23SleepDuration = queryEvery
 	e.Consensus.TimeoutPropose, e.Consensus.TimeoutProposeDelta = propose, proposeStep
 	e.Consensus.TimeoutPrevote, e.Consensus.TimeoutPrevoteDelta = vote, voteStep
 	e.Consensus.TimeoutPrecommit, e.Consensus.TimeoutPrecommitDelta = vote, voteStep

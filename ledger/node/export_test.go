@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/p2p"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/hufu-id/hufu"
@@ -231,6 +233,38 @@ func (n *Node) MissingPast(from, to hufu.Height) error {
 	}
 	return nil
 }
+
+// TwoVotes is evidence that a validator voted twice at a height that the node has, made with its key.
+func TwoVotes(n *Node, height hufu.Height, validator keys.Signer) (types.Evidence, error) {
+	key, err := newSigningKey(validator, "validator")
+	if err != nil {
+		return nil, err
+	}
+	b := n.headers.from.Load().lightBlock(int64(height))
+	if b == nil {
+		return nil, fmt.Errorf("no block %d", height)
+	}
+	address := key.PubKey().Address()
+	index, _ := b.ValidatorSet.GetByAddress(address)
+	var votes [2]*types.Vote
+	for i := range votes {
+		hash := bytes.Repeat([]byte{byte(i + 1)}, 32)
+		votes[i] = &types.Vote{
+			Type: cmtproto.PrevoteType, Height: int64(height), Timestamp: b.Time, ValidatorAddress: address, ValidatorIndex: index,
+			BlockID: types.BlockID{Hash: hash, PartSetHeader: types.PartSetHeader{Total: 1, Hash: hash}},
+		}
+		if votes[i].Signature, err = key.Sign(types.VoteSignBytes(string(n.network), votes[i].ToProto())); err != nil {
+			return nil, err
+		}
+	}
+	return types.NewDuplicateVoteEvidence(votes[0], votes[1], b.Time, b.ValidatorSet)
+}
+
+// Accuse gives evidence to the node as a peer does.
+func (n *Node) Accuse(e types.Evidence) error { return n.engine.EvidencePool().AddEvidence(e) }
+
+// Accusations is how much evidence the node would put into the next block.
+func (n *Node) Accusations() uint32 { return n.engine.EvidencePool().Size() }
 
 // Serve lets the application take snapshots into dir, every so many blocks.
 func (a *App) Serve(t *testing.T, dir string, every hufu.Height) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,11 +49,14 @@ type headersAnswer struct {
 	Base   hufu.Height `cbor:"2,keyasint"` // of the whole blocks that are kept
 	Tip    hufu.Height `cbor:"3,keyasint"`
 	Blocks [][]byte    `cbor:"4,keyasint"` // CometBFT's protobuf LightBlock
+	// Evidence is that in those of the blocks that hold any, in their order: CometBFT's protobuf EvidenceList.
+	Evidence [][]byte `cbor:"5,keyasint,omitempty"`
 }
 
 // history is what the engine has written.
 type history struct {
 	blocks *cmtstore.BlockStore
+	db     *database // of blocks
 	state  sm.Store
 }
 
@@ -80,6 +84,32 @@ func encodeLightBlock(b *types.LightBlock) ([]byte, error) {
 		return nil, err
 	}
 	return pb.Marshal()
+}
+
+// noEvidence is the evidence hash of a block that holds none.
+var noEvidence = types.EvidenceList{}.Hash()
+
+// evidenceKey is where the evidence of a block is kept that is not here itself, among the engine's blocks.
+func evidenceKey(height int64) []byte { return fmt.Appendf(nil, "hufu evidence:%v", height) }
+
+// evidence is what the block of a header holds as protobuf, nil when it is not there.
+func (h *history) evidence(height int64) []byte {
+	if b := h.blocks.LoadBlock(height); b != nil {
+		pb, err := b.Evidence.ToProto()
+		if err != nil {
+			return nil
+		}
+		raw, err := pb.Marshal()
+		if err != nil {
+			return nil
+		}
+		return raw
+	}
+	raw, err := h.db.Get(evidenceKey(height))
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // headers is the reactor: it answers peers, and asks them.
@@ -178,6 +208,14 @@ func (h *history) answer(ask *headersRequest) *headersAnswer {
 		raw, err := encodeLightBlock(b)
 		if err != nil {
 			break
+		}
+		if !bytes.Equal(b.EvidenceHash, noEvidence) {
+			evidence := h.evidence(b.Height)
+			if evidence == nil {
+				break
+			}
+			a.Evidence = append(a.Evidence, evidence)
+			size += len(evidence)
 		}
 		a.Blocks = append(a.Blocks, raw)
 		size += len(raw)

@@ -192,7 +192,7 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	n.engine = engine
-	n.headers.from.Store(&history{engine.BlockStore(), sm.NewStore(n.dbs.named("state"), sm.StoreOptions{})})
+	n.headers.from.Store(&history{engine.BlockStore(), n.dbs.named("blockstore"), sm.NewStore(n.dbs.named("state"), sm.StoreOptions{})})
 	if string(n.network) != engine.GenesisDoc().ChainID {
 		return nil, fmt.Errorf("%w: its blocks are of %s", ErrWrongNetwork, engine.GenesisDoc().ChainID)
 	}

@@ -6,21 +6,28 @@ import (
 
 	cmtstate "github.com/cometbft/cometbft/proto/tendermint/state"
 	"github.com/cometbft/cometbft/types"
+	gogotypes "github.com/cosmos/gogoproto/types"
 )
 
-// pastWriter writes headers, commits and validators of heights before a node's first block where the engine
+// pastWriter writes headers, commits, validators and evidence of heights before a node's first block where the engine
 // looks for them (CometBFT v0.40.0 store/store.go and state/store.go, which write no other way than a block at
 // a time, upwards; TestStateSync reads them back through the engine). They come from high to low.
 type pastWriter struct {
-	blocks, state *database
-	set           *types.ValidatorSet // of the heights from low to high that are not written yet
-	low, high     int64
+	blocks, state, evidence *database
+	set                     *types.ValidatorSet // of the heights from low to high that are not written yet
+	low, high               int64
+}
+
+// pastBlock is what is kept of a block before a node's first.
+type pastBlock struct {
+	*types.LightBlock
+	evidence types.EvidenceList // in it
 }
 
 // validatorsInterval is the engine's valSetCheckpointInterval: at its multiples a set is always written whole.
 const validatorsInterval = 100_000
 
-func (w *pastWriter) add(b *types.LightBlock) error {
+func (w *pastWriter) add(b pastBlock) error {
 	m := types.BlockMeta{BlockID: b.Commit.BlockID, Header: *b.Header}
 	pb := m.ToProto()
 	meta, err := pb.Marshal()
@@ -37,6 +44,9 @@ func (w *pastWriter) add(b *types.LightBlock) error {
 	if err := w.blocks.Set(fmt.Appendf(nil, "C:%v", b.Height), commit); err != nil {
 		return diskError(err)
 	}
+	if err := w.commit(b); err != nil {
+		return err
+	}
 	if w.set == nil || !bytes.Equal(w.set.Hash(), b.ValidatorSet.Hash()) {
 		if err := w.run(); err != nil {
 			return err
@@ -45,6 +55,41 @@ func (w *pastWriter) add(b *types.LightBlock) error {
 	}
 	w.set, w.low = b.ValidatorSet, b.Height
 	return nil
+}
+
+// commit tells the engine which evidence the block holds (evidence/pool.go, markEvidenceAsCommitted). It would
+// take what somebody sends it again for new, and have it in every block it proposes, which all who have seen it
+// before refuse.
+func (w *pastWriter) commit(b pastBlock) error {
+	if len(b.evidence) == 0 {
+		return nil
+	}
+	pb, err := (&types.EvidenceData{Evidence: b.evidence}).ToProto()
+	if err != nil {
+		return err
+	}
+	raw, err := pb.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := w.blocks.Set(evidenceKey(b.Height), raw); err != nil { // for those who ask this node
+		return diskError(err)
+	}
+	for _, e := range b.evidence {
+		at, err := (&gogotypes.Int64Value{Value: e.Height()}).Marshal()
+		if err != nil {
+			return err
+		}
+		if err := w.evidence.Set(committedKey(e), at); err != nil {
+			return diskError(err)
+		}
+	}
+	return nil
+}
+
+// committedKey is where the engine looks whether evidence is in a block (evidence/pool.go, keyCommitted).
+func committedKey(e types.Evidence) []byte {
+	return fmt.Appendf([]byte{0}, "%0.16X/%X", e.Height(), e.Hash())
 }
 
 // run writes the validators of the last run of heights that have the same: whole at its first, elsewhere the

@@ -317,13 +317,13 @@ func (p *provider) begin(ctx context.Context, peer *headersPeer) (*proof.Trusted
 	return &t, nil
 }
 
-// backfill writes the headers, commits and validators before the snapshot that the engine judges evidence by,
-// back to where evidence is too old. Without them a node that joins would hold a block with evidence from
-// before its time for invalid, alone of all. Headers lead to each other by their hashes; they end where no
+// backfill writes the headers, commits and validators before the snapshot that the engine judges evidence by, and
+// which evidence blocks held, back to where evidence is too old. Without them a node that joins would hold a block
+// with evidence from before its time for invalid, alone of all, and evidence that was in a block for new. Headers lead to each other by their hashes; they end where no
 // peer has more.
 func (p *provider) backfill(last *types.LightBlock) error {
-	w := pastWriter{blocks: p.dbs.named("blockstore"), state: p.dbs.named("state")}
-	evidence := p.genesis.ConsensusParams.Evidence
+	w := pastWriter{blocks: p.dbs.named("blockstore"), state: p.dbs.named("state"), evidence: p.dbs.named("evidence")}
+	age := p.genesis.ConsensusParams.Evidence
 	want, height := last.Hash(), last.Height
 	first := p.filled.from == 0
 	for height > 0 {
@@ -341,7 +341,7 @@ func (p *provider) backfill(last *types.LightBlock) error {
 			break
 		}
 		for _, b := range batch {
-			if last.Height-b.Height > evidence.MaxAgeNumBlocks && last.Time.Sub(b.Time) > evidence.MaxAgeDuration {
+			if last.Height-b.Height > age.MaxAgeNumBlocks && last.Time.Sub(b.Time) > age.MaxAgeDuration {
 				return w.run()
 			}
 			if !first && b.Height == p.filled.from {
@@ -360,7 +360,7 @@ func (p *provider) backfill(last *types.LightBlock) error {
 }
 
 // past is some headers from height down of which the first has the hash, from any peer.
-func (p *provider) past(height hufu.Height, hash []byte) (out []*types.LightBlock) {
+func (p *provider) past(height hufu.Height, hash []byte) (out []pastBlock) {
 	for _, peer := range p.headers.connected() {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		a, err := peer.ask(ctx, height, maxHeaders)
@@ -377,11 +377,38 @@ func (p *provider) past(height hufu.Height, hash []byte) (out []*types.LightBloc
 				p.log.Warn("a peer sends what does not lead to the snapshot", "peer", peer.ID(), "height", height-hufu.Height(i))
 				break
 			}
-			out, hash = append(out, b), b.LastBlockID.Hash
+			past := pastBlock{LightBlock: b}
+			if !bytes.Equal(b.EvidenceHash, noEvidence) {
+				if past.evidence, err = readEvidence(a.Evidence, b.EvidenceHash); err != nil {
+					p.log.Warn("a peer sends other evidence than a block has", "peer", peer.ID(), "height", b.Height, "error", err)
+					break
+				}
+				a.Evidence = a.Evidence[1:]
+			}
+			out, hash = append(out, past), b.LastBlockID.Hash
 		}
 		if len(out) > 0 {
 			return out
 		}
 	}
 	return nil
+}
+
+// readEvidence reads the first of some lists, which has a hash.
+func readEvidence(lists [][]byte, hash []byte) (types.EvidenceList, error) {
+	if len(lists) == 0 {
+		return nil, errors.New("node: it is missing")
+	}
+	var pb cmtproto.EvidenceList
+	if err := pb.Unmarshal(lists[0]); err != nil {
+		return nil, fmt.Errorf("node: it does not read: %w", err)
+	}
+	var data types.EvidenceData
+	if err := data.FromProto(&pb); err != nil {
+		return nil, fmt.Errorf("node: it does not read: %w", err)
+	}
+	if !bytes.Equal(data.Evidence.Hash(), hash) {
+		return nil, errors.New("node: its hash is another")
+	}
+	return data.Evidence, nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
@@ -175,6 +177,56 @@ func TestStateSync(t *testing.T) {
 		t.Errorf("started again, it has blocks from %d, not %d", again.Base(), synced.Height)
 	}
 	n.has(again, ids[3], synced.Height)
+}
+
+// A node that began with a snapshot judges evidence of before as all others do: what is in a block already is not
+// new, and what is not in one yet can be verified. So does one that has nobody to learn it from but such a node.
+func TestEvidenceOfBefore(t *testing.T) {
+	t.Parallel()
+	n := startNetwork(t, 3, func(c *node.Config) { c.SnapshotEvery = 12 })
+	eventually(t, "blocks", func() bool { return n.nodes[0].Height() > 3 })
+	var evidence [2]types.Evidence
+	for i := range evidence {
+		var err error
+		if evidence[i], err = node.TwoVotes(n.nodes[0], hufu.Height(2+i), n.Members[2].Keys.Validator); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.nodes[0].Accuse(evidence[0]); err != nil || n.nodes[0].Accusations() != 1 {
+		t.Fatalf("evidence is not taken: %v", err)
+	}
+	eventually(t, "the evidence is in a block", func() bool { return n.nodes[0].Accusations() == 0 })
+	recorded := n.nodes[0].Height()
+	for which, from := range []*node.Node{n.nodes[0], nil} {
+		if from == nil {
+			from = n.nodes[3] // the one that joined before
+		}
+		eventually(t, "a snapshot of after it", func() bool { return from.Height() > (max(recorded, from.Base())/12+1)*12+3 })
+		cfg := node.Config{
+			Home: t.TempDir(), ListenP2P: peerAddress(t), BlockInterval: 200 * time.Millisecond, SnapshotEvery: 12,
+			Peers: []string{from.ID() + "@" + from.AddressP2P()}, StateSync: &node.StateSync{Period: longAgo},
+		}
+		if err := node.InitHome(cfg.Home, n.Genesis); err != nil {
+			t.Fatal(err)
+		}
+		k := n.joiner()
+		var err error
+		if k.Node, err = sample.Key("late node", uint64(which)); err != nil {
+			t.Fatal(err)
+		}
+		joined := n.start(cfg, k)
+		eventually(t, "the new node has followed", func() bool { return joined.Base() > recorded && joined.Height() > joined.Base()+1 })
+		if err := joined.Accuse(evidence[0]); err != nil || joined.Accusations() != 0 {
+			t.Errorf("what is in a block already is taken for new: %d, %v", joined.Accusations(), err)
+		}
+		if which == 0 {
+			continue
+		}
+		if err := joined.Accuse(evidence[1]); err != nil || joined.Accusations() != 1 {
+			t.Errorf("evidence of before its first block is not taken: %v", err)
+		}
+		eventually(t, "it comes into a block", func() bool { return joined.Accusations() == 0 })
+	}
 }
 
 // A home that was cut off while it began with a snapshot begins anew, and a network without a snapshot takes
