@@ -1,7 +1,6 @@
 package dcql
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/hufu-id/hufu"
@@ -138,19 +137,6 @@ func Parse(data []byte) (*Query, error) {
 // ParseStrict reads a query that has to be free of members the standard does not define, and
 // reports all problems, in the order of the text. The query is nil when there is any.
 func ParseStrict(data []byte) (*Query, []Problem) { return parse(data, true) }
-
-// Equal reports whether two JSON texts are queries that ask for exactly the same.
-func Equal(a, b []byte) (bool, error) {
-	qa, err := Parse(a)
-	if err != nil {
-		return false, err
-	}
-	qb, err := Parse(b)
-	if err != nil {
-		return false, err
-	}
-	return bytes.Equal(qa.canonical, qb.canonical), nil
-}
 
 func canonical(data []byte) ([]byte, error) {
 	if err := encoding.CheckJSON(data, MaxBytes); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -206,6 +207,9 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 			return nil, err
 		}
 	}
+	if err := awaitGenesis(ctx, engine.GenesisDoc().GenesisTime, cfg.Log); err != nil {
+		return nil, err
+	}
 	if env, err = engine.ConfigureRPC(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -216,6 +220,24 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	return env, nil
+}
+
+// awaitGenesis waits until the network begins, as the engine would without a word and whatever it is told.
+func awaitGenesis(ctx context.Context, begins time.Time, log *slog.Logger) error {
+	wait := time.Until(begins)
+	if wait <= 0 {
+		return nil
+	}
+	log.Warn("this machine's clock is before the network's beginning: the node waits until then; set the clock, by NTP best, if it is wrong",
+		"begins", begins.UTC().Format(time.RFC3339), "clock", time.Now().UTC().Format(time.RFC3339))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("node: the network begins at %s: %w", begins.UTC().Format(time.RFC3339), ctx.Err())
+	}
 }
 
 // hush gives consensus a bus for its events that has ended: what is published there is gone at once. Nobody

@@ -2,6 +2,10 @@ package node_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,3 +87,43 @@ func TestSubmitAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A clock before the network's beginning is told of, and the wait for it ends when the node is told to.
+func TestBeforeGenesis(t *testing.T) {
+	n, err := sample.New("test", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(n.Genesis, &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["genesis_time"] = time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	genesis, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	if err := node.InitHome(home, genesis); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := make(chan string, 1)
+	log := slog.New(slog.NewTextHandler(writer(func(line string) {
+		if strings.Contains(line, "before the network's beginning") {
+			said <- line
+			cancel()
+		}
+	}), nil))
+	if _, err := node.Start(ctx, node.Config{Home: home, Log: log}, n.Members[0].Keys); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if line := <-said; !strings.Contains(line, doc["genesis_time"].(string)) {
+		t.Error(line)
+	}
+}
+
+type writer func(line string)
+
+func (w writer) Write(p []byte) (int, error) { w(string(p)); return len(p), nil }

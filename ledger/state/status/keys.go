@@ -34,13 +34,6 @@ func key(prefix string, issuer hufu.ID, list uint64) []byte {
 	return binary.BigEndian.AppendUint64(k, list)
 }
 
-// LookupKeys are the keys that [Lookup] reads for one entry of a list with entries of bits, so that a
-// client can have them proven in one request.
-func LookupKeys(issuer hufu.ID, list uint64, bits uint8, index uint64) [][]byte {
-	chunk, _, _ := place(bits, index)
-	return [][]byte{listKey(issuer, list), chunkKey(issuer, list, chunk)}
-}
-
 // place is where an entry lies: its chunk, the byte within, and the shift within the byte (Token
 // Status List §4.1: from the least significant bit).
 func place(bits uint8, index uint64) (chunk uint32, at int, shift uint8) {

@@ -46,16 +46,6 @@ func known(r state.Reader, issuer hufu.ID, list uint64) (*List, error) {
 	return rec, err
 }
 
-// Lookup returns the status of one entry. It refuses with [RuleUnknownList] or [RuleRange]: then
-// nothing can be said, and the credential is not to be relied upon.
-func Lookup(r state.Reader, issuer hufu.ID, list, index uint64) (hufu.Status, error) {
-	rec, err := known(r, issuer, list)
-	if err != nil {
-		return 0, err
-	}
-	return rec.Lookup(r, index)
-}
-
 // LookupURI returns the status that a credential's reference points to. It refuses as [Find] and
 // [List.Lookup] do.
 func LookupURI(r state.Reader, issuer hufu.DID, uri string, index uint64) (hufu.Status, error) {

@@ -63,9 +63,21 @@ func to(s hufu.Status, indexes ...uint64) tx.StatusChange {
 	return tx.StatusChange{Status: s, Reason: tx.ReasonUnspecified, Indexes: indexes}
 }
 
+// lookup is the status of one entry, of a list that must be there.
+func lookup(r state.Reader, issuer hufu.ID, list, index uint64) (hufu.Status, error) {
+	rec, err := status.GetList(r, issuer, list)
+	if err != nil {
+		return 0, err
+	}
+	if rec == nil {
+		return 0, errors.New("no such list")
+	}
+	return rec.Lookup(r, index)
+}
+
 func (l ledger) want(t *testing.T, list, index uint64, want hufu.Status) {
 	t.Helper()
-	if got, err := status.Lookup(l, issuer, list, index); err != nil || got != want {
+	if got, err := lookup(l, issuer, list, index); err != nil || got != want {
 		t.Errorf("list %d, index %d: %v %v, want %v", list, index, got, err, want)
 	}
 }
@@ -89,7 +101,7 @@ func TestLifeOfAnEntry(t *testing.T) {
 		{valid, status.RuleFinal},
 		{revoked, ""},
 	} {
-		before, _ := status.Lookup(l, issuer, 0, 4999)
+		before, _ := lookup(l, issuer, 0, 4999)
 		wantRule(t, l.set(issuer, 0, to(step.to, 4999)), step.rule)
 		after := step.to
 		if step.rule != "" {
@@ -208,9 +220,7 @@ func TestLookupURI(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, c.rule)
 		}
 	}
-	_, err := status.Lookup(l, issuer, 1, 0)
-	wantRule(t, err, status.RuleUnknownList)
-	_, err = status.Lookup(l, issuer, 0, 8)
+	_, err := lookup(l, issuer, 0, 8)
 	wantRule(t, err, status.RuleRange)
 	_, _, err = status.Export(l, issuer, 1)
 	wantRule(t, err, status.RuleUnknownList)
@@ -330,7 +340,7 @@ func TestAgainstModel(t *testing.T) {
 				t.Fatalf("exported index %d: %v %v, want %v", i, s, err, model[i])
 			}
 			if i < size {
-				if s, err := status.Lookup(l, issuer, 0, i); err != nil || s != model[i] {
+				if s, err := lookup(l, issuer, 0, i); err != nil || s != model[i] {
 					t.Fatalf("index %d: %v %v, want %v", i, s, err, model[i])
 				}
 			}
@@ -377,11 +387,11 @@ func TestKeys(t *testing.T) {
 		t.Errorf("%d keys written", got)
 	}
 	r := &reads{r: l}
-	if _, err := status.Lookup(r, issuer, 0, 900_000); err != nil {
+	if _, err := lookup(r, issuer, 0, 900_000); err != nil {
 		t.Fatal(err)
 	}
-	if want := status.LookupKeys(issuer, 0, 2, 900_000); !slices.EqualFunc(r.keys, want, bytes.Equal) {
-		t.Errorf("read %q, named %q", r.keys, want)
+	if len(r.keys) != 2 { // record and chunk
+		t.Errorf("read %q", r.keys)
 	}
 	r.keys = nil
 	if _, _, err := status.Export(r, issuer, 0); err != nil {
@@ -434,7 +444,7 @@ func TestDamagedState(t *testing.T) {
 	if err := l.set(issuer, 0, to(revoked, 5)); err != nil {
 		t.Fatal(err)
 	}
-	lookup := func(r state.Reader) error { _, err := status.Lookup(r, issuer, 0, 5); return err }
+	entry := func(r state.Reader) error { _, err := lookup(r, issuer, 0, 5); return err }
 	export := func(r state.Reader) error { _, _, err := status.Export(r, issuer, 0); return err }
 	set := func(r state.Reader) error { return ledger{state.NewOverlay(r)}.set(issuer, 0, to(revoked, 6)) }
 	open := func(r state.Reader) error { return ledger{state.NewOverlay(r)}.apply(issuer, opening(issuer, 1, 1, 8)) }
@@ -444,9 +454,9 @@ func TestDamagedState(t *testing.T) {
 		state broken
 		read  func(state.Reader) error
 	}{
-		"look-up, record":      {broken{l, "status/list/", nil, io}, lookup},
-		"look-up, chunk":       {broken{l, "status/chunk/", nil, io}, lookup},
-		"look-up, short chunk": {broken{l, "status/chunk/", []byte{1}, nil}, lookup},
+		"look-up, record":      {broken{l, "status/list/", nil, io}, entry},
+		"look-up, chunk":       {broken{l, "status/chunk/", nil, io}, entry},
+		"look-up, short chunk": {broken{l, "status/chunk/", []byte{1}, nil}, entry},
 		"export, map":          {broken{l, "status/map/", nil, io}, export},
 		"export, short map":    {broken{l, "status/map/", []byte{1}, nil}, export},
 		"export, chunk":        {broken{l, "status/chunk/", nil, io}, export},
