@@ -253,6 +253,62 @@ func TestDoubleSigner(t *testing.T) {
 	if len(r.Convictions) != 1 || r.Convictions[0].Member != w.net.Members[3].ID.DID(w.net.Name) || r.Convictions[0].Offence != "duplicate vote" {
 		t.Errorf("the auditor says %+v", r.Convictions)
 	}
+
+	// The members may give it back its power: not with that key, whatever they decide, but with one that signed nothing.
+	if err := w.nodes[3].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := w.net.Members[3].Keys
+	next, err := sample.Key("byzantine validator, the next", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Validator = next
+	w.start(3, again)
+	terms := tx.MemberTerms{Member: w.net.Members[3].ID, Name: "Member 4", Power: 1, Quota: tx.MaxQuota, ValidatorKey: w.net.Doc.Members[3].ValidatorKey}
+	if err := w.decide(c, terms); hufu.RuleOf(err) != gov.RuleKeyConvicted {
+		t.Errorf("the convicted key gets power again: %v", err)
+	}
+	terms.ValidatorKey = next.Public().Raw()
+	if err := w.decide(c, terms); err != nil {
+		t.Fatal(err)
+	}
+	for signs := false; !signs; {
+		_, height := w.create(c)
+		s, err := c.SignedAt(w.ctx, height-1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signs = slices.ContainsFunc(s.Validators, func(v client.Signature) bool { return bytes.Equal(v.Key[:], terms.ValidatorKey) && v.Signed })
+	}
+}
+
+// decide has the first member propose terms for a member, and two others agree. Its error is of whoever is refused.
+func (w *network) decide(c *client.Client, terms tx.MemberTerms) error {
+	w.t.Helper()
+	says := func(member int, body tx.Body) (client.Receipt, error) {
+		m := &w.net.Members[member]
+		p := tx.Payload{Network: w.net.Name, Author: m.ID, Expires: sample.Lifetime}
+		if err := c.Read(w.ctx, func(v client.View) error {
+			rec, err := did.Get(v, m.ID)
+			if err == nil {
+				p.Sequence = rec.Sequence
+			}
+			return err
+		}); err != nil {
+			w.t.Fatal(err)
+		}
+		raw, err := tx.Build(nil, p, body, tx.SignerRef{ID: m.ID, Signer: m.Control})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return c.Submit(w.ctx, raw)
+	}
+	proposed, err := says(0, &tx.GovPropose{Title: "Terms", Actions: []tx.Action{{SetMember: &terms}}})
+	for i := 1; err == nil && i < 3; i++ {
+		_, err = says(i, &tx.GovVote{Proposal: proposed.TxID, Approve: true})
+	}
+	return err
 }
 
 // Nothing that a proposer puts into a block gets past the others: they refuse the block, and go on without it.
