@@ -1,16 +1,17 @@
 package state
 
-import (
-	"maps"
-	"slices"
-)
-
-// Changes lists every key written, in bytewise order, with its last value. It may name a key whose
-// value is what the base already has, or delete one that the base does not have.
+// Changes lists every key written, in the order of its first writing, with its last value. It may name a key
+// whose value is what the base already has, or delete one that the base does not have.
 func (o *Overlay) Changes() []Change {
-	out := make([]Change, 0, len(o.changed))
-	for _, k := range slices.Sorted(maps.Keys(o.changed)) {
-		out = append(out, Change{Key: []byte(k), Value: o.changed[k].value})
+	out, size := make([]Change, len(o.changed)), 0
+	for i := range o.changed {
+		size += len(o.changed[i].key)
+	}
+	keys := make([]byte, 0, size)
+	for i := range o.changed {
+		from := len(keys)
+		keys = append(keys, o.changed[i].key...)
+		out[i] = Change{Key: keys[from:len(keys):len(keys)], Value: o.changed[i].value}
 	}
 	return out
 }

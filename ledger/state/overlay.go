@@ -7,9 +7,15 @@ import "slices"
 // [Overlay.Discard]. An Overlay is for one goroutine.
 type Overlay struct {
 	base    Reader
-	changed map[string]written
-	undo    []undone // what savepoints need to go back, oldest first
-	marks   []int    // length of undo at each open savepoint
+	changed []change         // in the order in which their keys were first written
+	at      map[string]int32 // where a key is in changed
+	undo    []undone         // what savepoints need to go back, oldest first
+	marks   []int            // length of undo at each open savepoint
+}
+
+type change struct {
+	key string
+	written
 }
 
 // written is what was written at a key: nil value when it was deleted, and the record that the value was
@@ -19,38 +25,46 @@ type written struct {
 	decoded any
 }
 
-// undone is a key's state in changed before it was written within a savepoint.
+// undone is what a change was before it was written within a savepoint.
 type undone struct {
-	key     string
-	old     written
-	present bool
+	at  int32
+	old written
+	new bool // there was none: it is the last of changed when it is undone
 }
 
 // NewOverlay returns an overlay without changes on base.
 func NewOverlay(base Reader) *Overlay {
-	return &Overlay{base: base, changed: make(map[string]written)}
+	return &Overlay{base: base, at: make(map[string]int32)}
+}
+
+// change is nil when key was not written.
+func (o *Overlay) change(key []byte) *change {
+	if i, ok := o.at[string(key)]; ok {
+		return &o.changed[i]
+	}
+	return nil
 }
 
 // Get reads key with the changes so far. See [Reader].
 func (o *Overlay) Get(key []byte) ([]byte, error) {
-	if w, ok := o.changed[string(key)]; ok {
-		return w.value, nil
+	if c := o.change(key); c != nil {
+		return c.value, nil
 	}
 	return o.base.Get(key)
 }
 
 // Has is [Looker]'s.
 func (o *Overlay) Has(key []byte) (bool, error) {
-	if w, ok := o.changed[string(key)]; ok {
-		return w.value != nil, nil
+	if c := o.change(key); c != nil {
+		return c.value != nil, nil
 	}
 	return Has(o.base, key)
 }
 
 // Kept is [Keeper]'s: what was not changed here is the base's to keep.
 func (o *Overlay) Kept(key []byte) (raw []byte, decoded any, err error) {
-	if w, changed := o.changed[string(key)]; changed {
-		return w.value, w.decoded, nil
+	if c := o.change(key); c != nil {
+		return c.value, c.decoded, nil
 	}
 	if base, ok := o.base.(Keeper); ok {
 		return base.Kept(key)
@@ -61,9 +75,9 @@ func (o *Overlay) Kept(key []byte) (raw []byte, decoded any, err error) {
 
 // Keep is [Keeper]'s.
 func (o *Overlay) Keep(key, raw []byte, decoded any) {
-	if w, changed := o.changed[string(key)]; changed {
-		if sameValue(w.value, raw) {
-			o.changed[string(key)] = written{w.value, decoded}
+	if c := o.change(key); c != nil {
+		if sameValue(c.value, raw) {
+			c.decoded = decoded
 		}
 	} else if base, ok := o.base.(Keeper); ok {
 		base.Keep(key, raw, decoded)
@@ -78,12 +92,16 @@ func sameValue(a, b []byte) bool { return len(a) == len(b) && len(a) > 0 && &a[0
 func (o *Overlay) Set(key, value []byte) { o.write(key, written{value: value}) }
 
 func (o *Overlay) write(key []byte, w written) {
-	k := string(key)
-	if len(o.marks) > 0 {
-		old, present := o.changed[k]
-		o.undo = append(o.undo, undone{k, old, present})
+	i, ok := o.at[string(key)]
+	if !ok {
+		i = int32(len(o.changed))
+		o.changed = append(o.changed, change{key: string(key)})
+		o.at[o.changed[i].key] = i
 	}
-	o.changed[k] = w
+	if len(o.marks) > 0 {
+		o.undo = append(o.undo, undone{i, o.changed[i].written, !ok})
+	}
+	o.changed[i].written = w
 }
 
 // Delete removes key.
@@ -109,16 +127,18 @@ func (o *Overlay) Commit() {
 // savepoint it drops all changes.
 func (o *Overlay) Discard() {
 	if len(o.marks) == 0 {
-		clear(o.changed)
+		clear(o.at)
+		o.changed = nil
 		return
 	}
 	mark := o.marks[len(o.marks)-1]
 	o.marks = o.marks[:len(o.marks)-1]
 	for _, u := range slices.Backward(o.undo[mark:]) {
-		if u.present {
-			o.changed[u.key] = u.old
+		if u.new {
+			delete(o.at, o.changed[u.at].key)
+			o.changed = o.changed[:u.at]
 		} else {
-			delete(o.changed, u.key)
+			o.changed[u.at].written = u.old
 		}
 	}
 	clear(o.undo[mark:])
