@@ -105,7 +105,7 @@ type Plain interface{ AppendPlain(b []byte) []byte }
 
 func encode[T any](key []byte, rec *T) ([]byte, error) {
 	if p, ok := any(rec).(Plain); ok {
-		if raw := p.AppendPlain(make([]byte, 0, plainRoom)); raw != nil {
+		if raw := p.AppendPlain(nil); raw != nil {
 			return raw, nil
 		}
 	}
@@ -115,9 +115,6 @@ func encode[T any](key []byte, rec *T) ([]byte, error) {
 	}
 	return raw, nil
 }
-
-// plainRoom is enough for an identifier with one key and one to come.
-const plainRoom = 224
 
 // prefix is the readable start of a key.
 func prefix(key []byte) string {

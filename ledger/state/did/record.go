@@ -1,6 +1,8 @@
 package did
 
 import (
+	"slices"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -46,6 +48,7 @@ func (r *Record) AppendPlain(b []byte) []byte {
 	if r.Open {
 		fields++
 	}
+	b = slices.Grow(b, 224) // enough for one key and one to come
 	b = encoding.AppendHead(b, encoding.MajorMap, fields)
 	b = encoding.AppendBytesField(b, 1, r.ID[:])
 	b = encoding.AppendField(b, 2, r.Sequence)

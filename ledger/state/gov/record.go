@@ -1,6 +1,8 @@
 package gov
 
 import (
+	"slices"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -111,6 +113,7 @@ func (u *Usage) AppendPlain(b []byte) []byte {
 	if u.OpenUsed != 0 {
 		fields++
 	}
+	b = slices.Grow(b, 32) // 31 is the most
 	b = encoding.AppendHead(b, encoding.MajorMap, fields)
 	b = encoding.AppendField(b, 1, uint64(u.Epoch))
 	b = encoding.AppendField(b, 2, u.Used)
