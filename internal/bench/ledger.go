@@ -208,7 +208,7 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 // least: what waits here is kept below that, so that nothing is refused and offered again.
 const (
 	windowTime  = time.Second
-	leastWindow = 1000
+	leastWindow = 2000
 )
 
 // load offers all transactions, to the validators in turns, and waits until all have committed them.

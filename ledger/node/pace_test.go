@@ -47,7 +47,7 @@ func (p *paced) expect(pending, intake int, taken bool) {
 // What clients offer waits for a block as long as the pace of the last blocks allows, and is refused beyond
 // that. What peers pass on was let in by others.
 func TestWaitingIsBoundedByTime(t *testing.T) {
-	const mib = 1 << 20
+	const unit = 2 << 20
 	p := newPaced(t)
 	p.expect(node.LeastPendingBytes/2, 0, true)
 	p.expect(node.LeastPendingBytes, 0, false) // nothing is known of the pace
@@ -57,24 +57,24 @@ func TestWaitingIsBoundedByTime(t *testing.T) {
 			p.app.Carried(bytes)
 		}
 	}
-	blocks(20, 2*mib, 250*time.Millisecond) // 8 MiB a second
-	wait := int(8 * mib * node.Patience.Seconds())
-	p.expect(wait-mib, 0, true)
-	p.expect(wait+mib, 0, false)
-	blocks(20, mib, 500*time.Millisecond) // 2 MiB a second
-	wait = int(2 * mib * node.Patience.Seconds())
-	p.expect(wait-mib/2, 0, true)
-	p.expect(wait+mib/2, 0, false)
+	blocks(20, 2*unit, 250*time.Millisecond) // 16 MiB a second
+	wait := int(8 * unit * node.Patience.Seconds())
+	p.expect(wait-unit, 0, true)
+	p.expect(wait+unit, 0, false)
+	blocks(20, unit, 500*time.Millisecond) // 4 MiB a second
+	wait = int(2 * unit * node.Patience.Seconds())
+	p.expect(wait-unit/2, 0, true)
+	p.expect(wait+unit/2, 0, false)
 	// No block comes: what may wait becomes less, and in the end only what fits into three like those before.
 	p.now = p.now.Add(time.Minute)
-	p.expect(3*mib-mib/2, 0, true)
-	p.expect(3*mib+mib/2, 0, false)
+	p.expect(3*unit-unit/2, 0, true)
+	p.expect(3*unit+unit/2, 0, false)
 	// Blocks that are far apart do not keep what is for the next one out.
-	blocks(10, mib, 5*time.Second)
-	p.expect(3*mib-mib/2, 0, true)
-	p.expect(3*mib+mib/2, 0, false)
+	blocks(10, unit, 5*time.Second)
+	p.expect(3*unit-unit/2, 0, true)
+	p.expect(3*unit+unit/2, 0, false)
 	// However fast it goes, there is a bound in number.
-	blocks(40, 64*mib, 50*time.Millisecond)
+	blocks(40, 64*unit, 50*time.Millisecond)
 	client, peer := p.waiting(node.MaxPendingBytes, 0)
 	if hufu.RuleOf(client) != proof.RuleBusy || hufu.RuleOf(peer) != proof.RuleBusy {
 		t.Errorf("client %v, peer %v", client, peer)

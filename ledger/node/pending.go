@@ -21,8 +21,8 @@ const (
 	patience = 2500 * time.Millisecond
 	// leastPending and leastPendingBytes may wait whatever the pace was, as it says nothing where there was little
 	// to do. A block has room for as much.
-	leastPending      = 2048
-	leastPendingBytes = 2 << 20
+	leastPending      = 4096
+	leastPendingBytes = 4 << 20
 )
 
 // pending is what waits in the mempool: by author, so that an author can send transactions one after the other
