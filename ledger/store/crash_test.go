@@ -258,7 +258,7 @@ func TestPowerLoss(t *testing.T) {
 func TestRestoreCrash(t *testing.T) {
 	from := store.NewMemory()
 	big := make([]byte, store.MaxValue)
-	for i := range 100 { // more than one batch
+	for i := range 100 { // many tables
 		storetest.Put(t, from, store.Change{Key: []byte(crashKey(i)), Value: big})
 	}
 	snap, err := from.Snapshot()

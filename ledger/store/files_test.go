@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -318,4 +319,35 @@ func TestLargestProof(t *testing.T) {
 	if err != nil || len(a.Items[0].Proof) > proof.MaxProofSize {
 		t.Fatal(len(a.Items[0].Proof), err)
 	}
+}
+
+// A restore on a disk without room ends early and leaves the store empty.
+func TestRestoreNeedsRoom(t *testing.T) {
+	opts := crashOptions()
+	opts.Reserve = 1 << 60
+	s, err := store.Open(t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	keys := make([]string, 300)
+	for i := range keys {
+		keys[i] = crashKey(i)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		x, y := proof.HashKey([]byte(a)), proof.HashKey([]byte(b))
+		return slices.Compare(x[:], y[:])
+	})
+	value, taken := make([]byte, store.MaxValue), 0
+	err = s.Restore(store.State{}, func(yield func(proof.KV, error) bool) {
+		for _, key := range keys {
+			if taken++; !yield(proof.KV{Key: []byte(key), Value: value}, nil) {
+				return
+			}
+		}
+	})
+	if !errors.Is(err, store.ErrFull) || taken == len(keys) {
+		t.Errorf("%v, after %d of %d records", err, taken, len(keys))
+	}
+	storetest.Check(t, s, storetest.Model{}, keys[:3])
 }

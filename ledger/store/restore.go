@@ -108,9 +108,6 @@ func (d *disk) restore(as State, records iter.Seq2[proof.KV, error]) error {
 	return nil
 }
 
-// tableBytes is about what a table of a Restore holds. Two are in memory at a time.
-const tableBytes = 32 << 20
-
 // table is rows in the order of their keys, one after the other.
 type table struct {
 	keys []hufu.Digest
@@ -125,7 +122,7 @@ func (t *table) add(keyHash hufu.Digest, key, value []byte) {
 }
 
 // writeRecords gives the database records as tables, which it takes in as they are: no log, no memtable, and
-// nothing to merge. One is written while the next is gathered.
+// nothing to merge. Each is as large as a memtable; one is written while the next is gathered.
 func (d *disk) writeRecords(records iter.Seq2[proof.KV, error]) error {
 	full, spare, written := make(chan *table), make(chan *table, 2), make(chan error, 1)
 	spare <- &table{}
@@ -145,13 +142,13 @@ func (d *disk) writeRecords(records iter.Seq2[proof.KV, error]) error {
 		}
 		written <- err
 	}()
-	err := gather(records, full, spare)
+	err := gather(records, int(PebbleOptions(d.opts.Settings).MemTableSize), full, spare)
 	close(full)
 	return errors.Join(err, <-written)
 }
 
-// gather sends records on in tables, until there are none to spare.
-func gather(records iter.Seq2[proof.KV, error], full chan<- *table, spare <-chan *table) error {
+// gather sends records on in tables of so many bytes, until there are none to spare.
+func gather(records iter.Seq2[proof.KV, error], size int, full chan<- *table, spare <-chan *table) error {
 	t, order := <-spare, inOrder{}
 	for r, err := range records {
 		if err != nil {
@@ -161,7 +158,7 @@ func gather(records iter.Seq2[proof.KV, error], full chan<- *table, spare <-chan
 		if err != nil {
 			return err
 		}
-		if t.add(kh, r.Key, r.Value); len(t.rows) >= tableBytes {
+		if t.add(kh, r.Key, r.Value); len(t.rows) >= size {
 			full <- t
 			if t = <-spare; t == nil {
 				return nil
