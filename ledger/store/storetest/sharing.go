@@ -48,6 +48,12 @@ func concurrent(t *testing.T, s store.Store) {
 						return
 					}
 				}
+				for i, key := range append(ask[:len(ask):len(ask)], []byte("absent")) {
+					if has, err := s.Has(key); err != nil || has != (i < len(ask)) {
+						t.Errorf("Has(%q) = %v, %v", key, has, err)
+						return
+					}
+				}
 				if _, err := s.Stage(first); err != nil {
 					t.Error(err)
 					return
