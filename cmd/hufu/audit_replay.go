@@ -174,13 +174,31 @@ func (a *app) replay(ctx context.Context, t *target, o audit.Options) (*audit.Re
 	if err != nil {
 		return nil, err
 	}
-	url, _, _ = strings.Cut(url, ",") // a replay needs no witness: it checks all there is
-	transport, err := client.Dial(url)
+	transport, err := firstThatAnswers(ctx, url)
 	if err != nil {
 		return nil, err
 	}
 	r, err := a.replayBlocks(ctx, genesis, audit.FromNode(transport), o)
 	return r, errors.Join(err, transport.Close())
+}
+
+// firstThatAnswers is of the nodes whose URLs are given, separated by commas, or else the last. A replay needs no witness: it
+// checks all there is.
+func firstThatAnswers(ctx context.Context, urls string) (*client.HTTP, error) {
+	for {
+		url, rest, more := strings.Cut(urls, ",")
+		transport, err := client.Dial(strings.TrimSpace(url))
+		if err != nil || !more {
+			return transport, err
+		}
+		if _, err := transport.First(ctx); err == nil {
+			return transport, nil
+		}
+		if err := transport.Close(); err != nil {
+			return nil, err
+		}
+		urls = rest
+	}
 }
 
 func (a *app) replayBlocks(ctx context.Context, genesis []byte, from audit.Source, o audit.Options) (*audit.Replayed, error) {
