@@ -41,8 +41,8 @@ type StatusResult struct {
 const (
 	// maxEntries is how many entries fit one transaction: an index takes at most 5 bytes.
 	maxEntries = 11_000
-	// maxInFlight bounds the transactions that are signed and sent together: 7 MB, of the 64 MiB that a node
-	// keeps of one member. They take some blocks, after which the issuer's other transactions have their turn.
+	// maxInFlight bounds the transactions that are signed and sent together: 7 MB. They take some blocks, after
+	// which the issuer's other transactions have their turn.
 	maxInFlight = 128
 	// MaxStatusEntries is how many entries one request may be about: a list of the largest size on the ledger.
 	// They are held in memory, at 8 bytes each.

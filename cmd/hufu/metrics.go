@@ -90,7 +90,41 @@ func nodeMetrics(n *node.Node) []prometheus.Collector {
 			Help: "Transactions that the node refused at the door: it was busy, a member's quota or an address had its share, they were bad, or came from where too many bad ones did.",
 		}, func() float64 { return float64(count(n.Refused())) }))
 	}
-	return append(out, prometheus.NewCounterFunc(prometheus.CounterOpts{
+	return append(out, nodeStats{n}, prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "hufu_node_peers_dropped_total", Help: "Peers that the node dropped as they sent bad transactions.",
 	}, func() float64 { return float64(n.Refused().Peers) }))
+}
+
+// nodeStats are a node's own figures, read once for all of them.
+type nodeStats struct{ *node.Node }
+
+func nodeDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("hufu_node_"+name, help, labels, nil)
+}
+
+// Describe sends nothing: which rules there are is seen when transactions are refused by them.
+func (nodeStats) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (n nodeStats) Collect(to chan<- prometheus.Metric) {
+	s := n.Stats()
+	for _, m := range []struct {
+		name, help string
+		kind       prometheus.ValueType
+		value      float64
+	}{
+		{"height", "Height of the newest block.", prometheus.GaugeValue, float64(s.Height)},
+		{"peers", "Nodes that this one is connected with.", prometheus.GaugeValue, float64(s.Peers)},
+		{"waiting_transactions", "Transactions that wait for a block.", prometheus.GaugeValue, float64(s.Waiting)},
+		{"waiting_bytes", "Bytes of the transactions that wait for a block.", prometheus.GaugeValue, float64(s.WaitingBytes)},
+		{"transactions_total", "Transactions that were committed.", prometheus.CounterValue, float64(s.Transactions)},
+	} {
+		to <- prometheus.MustNewConstMetric(nodeDesc(m.name, m.help), m.kind, m.value)
+	}
+	to <- prometheus.MustNewConstSummary(nodeDesc("block_interval_seconds", "Time from one block to the next."), max(s.Blocks, 1)-1, s.Between.Seconds(), nil)
+	to <- prometheus.MustNewConstSummary(nodeDesc("commit_seconds", "Time to write a block's state to the disk."), s.Blocks, s.Committing.Seconds(), nil)
+	refused := nodeDesc("refused_by_rule_total", "Transactions of clients and peers that were not taken, by the rule that refused them.", "rule")
+	for rule, count := range s.Refused {
+		to <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(count), string(rule))
+	}
 }

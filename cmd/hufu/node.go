@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/internal/server"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
@@ -28,7 +31,7 @@ func (a *app) nodeStartCmd() *cobra.Command {
 		Short: "Run the validator of --home and nothing else",
 		Long: `Runs the node of --home, which "hufu net init" or "hufu net genesis" made ready, until it is told to stop. Where it
 listens and whom it connects to is in node.json, and for how long it keeps blocks ("retain": "all" or days, such as
-"365d"). A home without blocks that does not keep all begins with a snapshot of its peers. It catches up with the
+"365d"). With "metrics": "127.0.0.1:9090" there, /metrics, /healthz and /readyz are served at that address. A home without blocks that does not keep all begins with a snapshot of its peers. It catches up with the
 others by itself. Issuers and gates run beside it ("hufu issuer serve", "hufu gate serve"), or all in one process
 with "hufu up".
 
@@ -57,6 +60,13 @@ that nothing it signed since is in use, --sign-again lets it.`,
 
 func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose, signAgain bool) (err error) {
 	defer node.Overcommit()()
+	l, err := listenMetrics(ctx, h)
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		defer l.Close()
+	}
 	n, err := a.startNode(ctx, h, "", remote, verbose, signAgain)
 	if err != nil {
 		return err
@@ -72,15 +82,47 @@ func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteS
 		return err
 	}
 	defer func() { err = errors.Join(err, h.SetRunning(nil)) }()
-	if err := a.emit(map[string]any{"network": h.Network(), "node": n.URL(), "peers": n.AddressP2P(), "id": n.ID(), "home": a.home}, func(w io.Writer) {
+	up := map[string]any{"network": h.Network(), "node": n.URL(), "peers": n.AddressP2P(), "id": n.ID(), "home": a.home}
+	if l != nil {
+		up["metrics"] = metricsURL(l)
+	}
+	if err := a.emit(up, func(w io.Writer) {
 		fmt.Fprintf(w, "node %s of network %s is up\n  node %s\n  peers %s\n", n.ID(), h.Network(), n.URL(), n.AddressP2P())
+		if l != nil {
+			fmt.Fprintf(w, "  metrics %s\n", metricsURL(l))
+		}
 	}); err != nil {
 		return err
 	}
 	return serveUntil(ctx, n, func(ctx context.Context) error {
+		if l != nil {
+			return a.serveMetrics(ctx, l, n, c, verbose)
+		}
 		<-ctx.Done()
 		return nil
 	})
+}
+
+// listenMetrics listens where the home's settings want the node's metrics, or is nil.
+func listenMetrics(ctx context.Context, h *home.Home) (net.Listener, error) {
+	settings, err := h.NodeSettings()
+	if err != nil || settings.Metrics == "" {
+		return nil, err
+	}
+	l, err := server.Listen(ctx, settings.Metrics, false)
+	if err != nil {
+		return nil, fmt.Errorf("%s, metrics: %w", home.NodeSettingsFile, err)
+	}
+	return l, nil
+}
+
+func metricsURL(l net.Listener) string { return "http://" + l.Addr().String() + "/metrics" }
+
+// serveMetrics serves what a node says of itself, and what its client verified.
+func (a *app) serveMetrics(ctx context.Context, l net.Listener, n *node.Node, c *client.Client, verbose bool) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(append(ledgerMetrics(c), nodeMetrics(n)...)...)
+	return server.Serve(ctx, l, server.Routes(server.Parts{Ledger: c, Metrics: registry}), server.Options{Log: a.engineLog(verbose), Metrics: registry})
 }
 
 // startNode starts the node of a home where its settings say, or with its RPC at another address.

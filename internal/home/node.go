@@ -21,6 +21,8 @@ type NodeSettings struct {
 	Listen string   `json:"listen"` // for peers, host:port
 	RPC    string   `json:"rpc"`    // for clients of this machine, host:port
 	Peers  []string `json:"peers"`  // the others, each id@host:port
+	// Metrics is where the node says how it is, on this machine, host:port; nowhere when it is empty.
+	Metrics string `json:"metrics,omitempty"`
 	// Retain says for how many days blocks are kept: a [Retain]. A new home that does not keep all begins with a
 	// snapshot of its peers.
 	Retain Retain `json:"retain,omitempty"`

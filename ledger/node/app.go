@@ -60,6 +60,7 @@ type app struct {
 	entering  atomic.Pointer[parsed] // what the intake gives to the mempool just now
 	tip       tip
 	committed atomic.Uint64 // transactions
+	rhythm    rhythm
 	downloads downloads
 }
 

@@ -60,9 +60,8 @@ func (a *App) Verified() uint64 { return a.exec.verify.verified.Load() }
 
 // Waiting is how many transactions wait for a block.
 func (a *App) Waiting() int {
-	a.pending.mu.Lock()
-	defer a.pending.mu.Unlock()
-	return len(a.pending.ids)
+	count, _ := a.pending.load()
+	return count
 }
 
 // FillPending makes so many bytes wait more, until the function it returns is called.

@@ -46,6 +46,7 @@ type Node struct {
 	gossip  *gossip
 
 	committed *atomic.Uint64 // the application's count of transactions
+	refusals  ruleCounts     // of what was offered to the mempool
 
 	stop    sync.Once
 	ended   chan struct{} // closed when the node can no longer go on, and by Stop
@@ -473,6 +474,9 @@ func (n *Node) submit(ctx context.Context, raw []byte, from source) (*ctypes.Res
 	r, err := n.offer(ctx, raw, from)
 	if err != nil {
 		return nil, err
+	}
+	if r.Code != codeOK {
+		n.refusals.add(hufu.Rule(r.Codespace))
 	}
 	return broadcastResult(raw, r), nil
 }

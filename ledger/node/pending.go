@@ -97,6 +97,13 @@ func (p *pending) bounds(client bool, now time.Time) (txs, bytes int) {
 		min(max(leastPendingBytes, int(p.size.within(patience, now))), maxPendingBytes)
 }
 
+// load is how many transactions wait, and their bytes.
+func (p *pending) load() (count, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ids), p.bytes
+}
+
 // look reports whether the transaction waits, and whether no more may.
 func (p *pending) look(id hufu.Digest, client bool, now time.Time) (waits, full bool) {
 	p.mu.Lock()

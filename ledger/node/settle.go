@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hufu-id/hufu/ledger/store"
 )
@@ -40,6 +41,7 @@ func (a *app) settled() error {
 
 // commit makes a block's state the present one, and tells whoever goes by it.
 func (a *app) commit(o *Outcome) error {
+	begun := time.Now()
 	if err := a.exec.Commit(o); err != nil {
 		is := ErrConsensus
 		if errors.Is(err, store.ErrFull) {
@@ -47,6 +49,7 @@ func (a *app) commit(o *Outcome) error {
 		}
 		return fmt.Errorf("%w: %w", is, err)
 	}
+	a.rhythm.committed(begun)
 	a.pending.committed(&o.Block, o.ids(), a.now())
 	a.committed.Add(uint64(len(o.Txs)))
 	a.tip.move(o.Block.Height, o.Block.Time)
