@@ -11,6 +11,7 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
 	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -100,6 +101,7 @@ func (a *app) enter(p *parsed) error {
 	if a.enterNew(p) {
 		return nil
 	}
+	admission := p.admitted
 	for {
 		next, waiting := a.pending.next(p.Payload.Author)
 		if waiting && p.Payload.Kind == tx.KindDIDCreate {
@@ -108,7 +110,6 @@ func (a *app) enter(p *parsed) error {
 			}
 			return hufu.Refuse(machine.RuleSequence, "the identifier's creation waits for a block already")
 		}
-		admission := p.admitted
 		if height, _, _ := a.tip.get(); admission == nil || admission.height != height || admission.next != next {
 			var err error
 			if admission, err = a.admit(p.Tx, next); err != nil {
@@ -121,7 +122,10 @@ func (a *app) enter(p *parsed) error {
 		if !waiting && p.Payload.Kind != tx.KindDIDCreate {
 			// With nothing before it, what the state's rules say now is what they will say. A
 			// creation is refused by admission alone.
-			if err := machine.Execute(a.context(), state.NewOverlay(a.exec.reads), p.Tx, admission.Admission); err != nil {
+			if err := machine.Execute(a.context(), state.NewOverlay(a.exec.reads), p.Tx, admission.Admission); errors.Is(err, gov.ErrUsage) {
+				admission = nil // a block was committed meanwhile: it is judged anew
+				continue
+			} else if err != nil {
 				return err
 			}
 		}

@@ -41,16 +41,17 @@ func CheckQuota(ctx state.Context, r state.Reader, member hufu.ID, open bool, co
 	return b, nil
 }
 
-var errBill = errors.New("gov: a quota to be charged is not that of the state it was checked on")
+// ErrUsage is that of a quota whose usage is no longer what it was when it was checked.
+var ErrUsage = errors.New("gov: a quota to be charged is not that of the state it was checked on")
 
-// Charge uses what b says, and fails on another state than that of [CheckQuota].
+// Charge uses what b says, and fails with [ErrUsage] on another state than that of [CheckQuota].
 func (b Bill) Charge(o *state.Overlay) error {
 	now, err := usage(o, b.usage)
 	if err != nil {
 		return err
 	}
 	if b.usage == nil || now != b.before {
-		return errBill
+		return ErrUsage
 	}
 	return state.SaveKept(o, b.usage, &b.after)
 }

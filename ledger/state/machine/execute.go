@@ -20,7 +20,7 @@ type ValidatorUpdate struct {
 	Power  uint64
 }
 
-// Execute runs t, admitted as a on this very state (on one with another usage of the quota it fails) and with its signatures checked. It charges the
+// Execute runs t, admitted as a on this very state (with another usage of the quota it fails with [gov.ErrUsage]) and with its signatures checked. It charges the
 // quota and counts the author's sequence; then it applies t. A refusal by the state's rules comes
 // back as a [hufu.Refusal], and then quota and sequence are all that changed.
 func Execute(ctx state.Context, o *state.Overlay, t *tx.Tx, a Admission) error {
