@@ -58,7 +58,7 @@ interop: build
 # Faults of processes, network, clocks and disks, and cheating validators, all rounds of all of them; "make unit" has
 # a short form. It needs Linux, root and /dev/net/tun.
 chaos:
-	CGO_ENABLED=0 HUFU_CHAOS=full $(GO) test ./internal/chaos -count=1 -timeout 2h -v
+	CGO_ENABLED=0 HUFU_CHAOS=full $(GO) test ./internal/chaos -count=1 -timeout 4h -v
 
 # The pure core also has to compile for browsers.
 wasm:

@@ -30,13 +30,15 @@ import (
 // others propose. It executes what is decided by the rules, so that it is in step with the others.
 type Proposer struct {
 	abci.BaseApplication
-	// Fill is asked for the transactions of a block, given those that an honest proposer would take.
-	Fill func(height hufu.Height, honest [][]byte) [][]byte
+	// Fill is asked for the transactions of a block, given those that an honest proposer would take, and those of the
+	// last block that had any.
+	Fill func(height hufu.Height, honest, decided [][]byte) [][]byte
 
 	exec   *node.Executor
 	store  store.Store
 	mu     sync.Mutex
 	last   *node.Outcome
+	had    [][]byte
 	engine *cmtnode.Node
 }
 
@@ -103,7 +105,10 @@ func (p *Proposer) InitChain(_ context.Context, req *abci.RequestInitChain) (*ab
 
 // PrepareProposal proposes what Fill likes.
 func (p *Proposer) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
-	return &abci.ResponsePrepareProposal{Txs: p.Fill(hufu.Height(req.Height), req.Txs)}, nil
+	p.mu.Lock()
+	had := p.had
+	p.mu.Unlock()
+	return &abci.ResponsePrepareProposal{Txs: p.Fill(hufu.Height(req.Height), req.Txs, had)}, nil
 }
 
 // ProcessProposal likes everything.
@@ -120,6 +125,9 @@ func (p *Proposer) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlo
 		return nil, fmt.Errorf("byzantine: a block that was decided may not be: %w", err)
 	}
 	p.last = o
+	if len(req.Txs) > 0 {
+		p.had = req.Txs
+	}
 	root, err := o.Root()
 	if err != nil {
 		return nil, err

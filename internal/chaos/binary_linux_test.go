@@ -18,6 +18,13 @@ var binaries = struct {
 }{built: map[string]error{}}
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv(actorEnv); name != "" {
+		if err := act(name); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	var err error
 	if binaries.dir, err = os.MkdirTemp("", "hufu-chaos-bin-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -29,10 +36,13 @@ func TestMain(m *testing.M) {
 }
 
 // hufuBinary is the product as it is.
-func hufuBinary(t testing.TB) string { return build(t, "hufu", "../../cmd/hufu") }
+func hufuBinary(t testing.TB) string { return build(t, "hufu", "../../cmd/hufu", "-ldflags=-s -w") }
 
 // clockEnv says by how much the clock of a process is off, for the binary of shiftedBinary.
 const clockEnv = "HUFU_CHAOS_CLOCK"
+
+// clockArch is the one architecture for which there is code that shifts a process's clock.
+const clockArch = "amd64"
 
 // shiftedBinary is the product with a file beside its main that sets the clock of the whole process by what
 // clockEnv says. The product itself has nothing for this to hook into.
@@ -41,7 +51,7 @@ func shiftedBinary(t testing.TB) string {
 		"-overlay", overlay(t, map[string]string{
 			"../../cmd/hufu/zz_clock.go":      "testdata/clock/clock.go",
 			"../../cmd/hufu/zz_clock_amd64.s": "testdata/clock/clock_amd64.s",
-		}), "-ldflags=-checklinkname=0")
+		}), "-ldflags=-s -w -checklinkname=0")
 }
 
 // overlay writes the file that "go build -overlay" reads: what stands in for what.

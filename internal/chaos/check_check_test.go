@@ -19,6 +19,7 @@ type story struct {
 	chains []chain
 	acks   map[hufu.Digest]client.Receipt
 	ops    []operation
+	lies   []lied
 }
 
 func newStory(t *testing.T) *story {
@@ -82,6 +83,7 @@ func (s *story) check() map[string]error {
 		"reads":     checkReads(&s.chains[0], s.ops),
 		"registers": checkLinearizable(s.ops),
 		"accused":   checkAccused(&s.chains[0], false),
+		"lies":      checkLies(&s.chains[0], s.lies),
 		"times":     checkTimes(&s.chains[0], began, began.Add(time.Minute)),
 	}
 }
@@ -106,24 +108,27 @@ func TestChecks(t *testing.T) {
 		check string
 		says  string
 	}{
-		"another app hash":          {func(s *story) { s.chains[1].blocks[2].header.AppHash = make([]byte, 32) }, "chains", "height 3"},
-		"a fork":                    {func(s *story) { s.chains[1].blocks[3].header.Time = time.Unix(0, 0) }, "chains", "a fork"},
-		"a broken chain":            {both(func(c *chain) { c.blocks[2].header.Time = time.Unix(1_760_000_009, 0) }), "chains", "does not follow"},
-		"a missing block":           {func(s *story) { s.chains[1].blocks = s.chains[1].blocks[:3] }, "chains", "to 3"},
-		"a shifted block":           {both(func(c *chain) { c.blocks[3].header.Height = 5 }), "chains", "in place of 4"},
-		"other bytes":               {func(s *story) { s.chains[1].blocks[1].txs = [][]byte{{1}} }, "chains", "other transactions"},
-		"twice":                     {both(func(c *chain) { c.blocks[3].txs = c.blocks[0].txs }), "once", "twice"},
-		"lost":                      {both(func(c *chain) { c.blocks[0].txs = nil }), "once", "nowhere"},
-		"elsewhere":                 {both(func(c *chain) { c.blocks[2], c.blocks[1] = c.blocks[1], c.blocks[2] }), "once", "is in block 3"},
-		"refused":                   {both(func(c *chain) { c.blocks[0].results[0].Code = 1 }), "once", "was refused"},
-		"a stale proof":             {func(s *story) { s.ops[3].was = s.ops[0].was }, "reads", "the blocks make it"},
-		"a value of nobody":         {func(s *story) { s.ops[3].was.value = "urn:c" }, "reads", "the blocks make it"},
-		"another root":              {func(s *story) { s.ops[3].root = s.ops[0].root }, "reads", "under app hash"},
-		"a height to come":          {func(s *story) { s.ops[3].at = 9 }, "reads", "ends at 4"},
-		"a lost write":              {func(s *story) { s.ops[3].was = s.ops[0].was }, "registers", "not linearizable"},
-		"both writes":               {func(s *story) { s.ops[2].unknown = false }, "registers", "not linearizable"},
-		"a read of the future":      {func(s *story) { s.ops[0].was = register{2, "urn:a"} }, "registers", "not linearizable"},
-		"an accusation":             {both(func(c *chain) { c.blocks[2].header.EvidenceHash = make([]byte, 32) }), "accused", "[3]"},
+		"another app hash":     {func(s *story) { s.chains[1].blocks[2].header.AppHash = make([]byte, 32) }, "chains", "height 3"},
+		"a fork":               {func(s *story) { s.chains[1].blocks[3].header.Time = time.Unix(0, 0) }, "chains", "a fork"},
+		"a broken chain":       {both(func(c *chain) { c.blocks[2].header.Time = time.Unix(1_760_000_009, 0) }), "chains", "does not follow"},
+		"a missing block":      {func(s *story) { s.chains[1].blocks = s.chains[1].blocks[:3] }, "chains", "to 3"},
+		"a shifted block":      {both(func(c *chain) { c.blocks[3].header.Height = 5 }), "chains", "in place of 4"},
+		"other bytes":          {func(s *story) { s.chains[1].blocks[1].txs = [][]byte{{1}} }, "chains", "other transactions"},
+		"twice":                {both(func(c *chain) { c.blocks[3].txs = c.blocks[0].txs }), "once", "twice"},
+		"lost":                 {both(func(c *chain) { c.blocks[0].txs = nil }), "once", "nowhere"},
+		"elsewhere":            {both(func(c *chain) { c.blocks[2], c.blocks[1] = c.blocks[1], c.blocks[2] }), "once", "is in block 3"},
+		"refused":              {both(func(c *chain) { c.blocks[0].results[0].Code = 1 }), "once", "was refused"},
+		"a stale proof":        {func(s *story) { s.ops[3].was = s.ops[0].was }, "reads", "the blocks make it"},
+		"a value of nobody":    {func(s *story) { s.ops[3].was.value = "urn:c" }, "reads", "the blocks make it"},
+		"another root":         {func(s *story) { s.ops[3].root = s.ops[0].root }, "reads", "under app hash"},
+		"a height to come":     {func(s *story) { s.ops[3].at = 9 }, "reads", "ends at 4"},
+		"a lost write":         {func(s *story) { s.ops[3].was = s.ops[0].was }, "registers", "not linearizable"},
+		"both writes":          {func(s *story) { s.ops[2].unknown = false }, "registers", "not linearizable"},
+		"a read of the future": {func(s *story) { s.ops[0].was = register{2, "urn:a"} }, "registers", "not linearizable"},
+		"an accusation":        {both(func(c *chain) { c.blocks[2].header.EvidenceHash = make([]byte, 32) }), "accused", "[3]"},
+		"a lie": {func(s *story) {
+			s.lies = append(s.lies, lied{Height: 2, Name: "duplicate", Root: hufu.Digest(s.chains[0].blocks[1].header.DataHash)})
+		}, "lies", "holds a lie"},
 		"a clock that was believed": {both(func(c *chain) { c.blocks[3].header.Time = time.Unix(1_760_000_600, 0) }), "times", "height 4"},
 	} {
 		t.Run(name, func(t *testing.T) {

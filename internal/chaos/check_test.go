@@ -80,6 +80,24 @@ func checkAccused(c *chain, want bool) error {
 	return nil
 }
 
+// checkLies wants another block wherever a lie was proposed.
+func checkLies(c *chain, lies []lied) error {
+	for _, l := range lies {
+		if c.has(l.Height) && bytes.Equal(c.at(l.Height).header.DataHash, l.Root[:]) {
+			return fmt.Errorf("height %d holds a lie: %s", l.Height, l.Name)
+		}
+	}
+	return nil
+}
+
+// lied is what an evil proposer tells of a block it proposed.
+type lied struct {
+	Height hufu.Height `json:"height"`
+	Name   string      `json:"name"`
+	Rule   hufu.Rule   `json:"rule"` // by which it is refused
+	Root   hufu.Digest `json:"root"` // of the transactions
+}
+
 // checkTimes wants the ledger's time to be what clocks showed while it ran, whoever's clock is off.
 func checkTimes(c *chain, began, ended time.Time) error {
 	for i := range c.blocks {

@@ -10,6 +10,9 @@
 // and write registers; what they were told is held against the ledger afterwards: see checks. Moments are
 // counted in acknowledged transactions, not in seconds. A failure prints the seed that repeats it.
 //
-//	go test ./internal/chaos                              # the short form of each scenario
-//	HUFU_CHAOS=full go test ./internal/chaos -timeout 1h  # all rounds of all of them
+// In the short form, scenarios that name the same network ("with") are played on it one after the other. Who cheats
+// is a process, too: the product's, or this test's own binary in the part of an actor.
+//
+//	go test ./internal/chaos                              # a few rounds of each scenario
+//	HUFU_CHAOS=full go test ./internal/chaos -timeout 4h  # all rounds of all of them
 package chaos

@@ -21,6 +21,7 @@ type history struct {
 	mu       sync.Mutex
 	acks     map[hufu.Digest]client.Receipt
 	ops      []operation
+	waits    []wait        // of creators
 	faults   []string      // what no honest node says
 	seen     hufu.Height   // highest that any client was shown
 	progress chan struct{} // closed and replaced with every acknowledgement
@@ -49,6 +50,12 @@ type operation struct {
 	transactionID hufu.Digest   // of a write
 }
 
+// wait is how long a creator waited for its acknowledgement.
+type wait struct {
+	through    string
+	call, back time.Duration // since the history began
+}
+
 func newHistory() *history {
 	return &history{began: time.Now(), acks: map[hufu.Digest]client.Receipt{}, progress: make(chan struct{})}
 }
@@ -63,6 +70,36 @@ func (h *history) acknowledged(r client.Receipt) {
 	h.seen = max(h.seen, r.Height)
 	close(h.progress)
 	h.progress = make(chan struct{})
+}
+
+// took notes that a creator was acknowledged now what it submitted through a node.
+func (h *history) took(n fmt.Stringer, since time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waits = append(h.waits, wait{n.String(), since, h.now()})
+}
+
+// through are the waits for what was submitted through a node and answered between two moments.
+func (h *history) through(n fmt.Stringer, from, to time.Duration) []time.Duration {
+	return h.between(from, to, func(through string) bool { return through == n.String() })
+}
+
+// except are those of all other nodes.
+func (h *history) except(n fmt.Stringer, from, to time.Duration) []time.Duration {
+	return h.between(from, to, func(through string) bool { return through != n.String() })
+}
+
+// between is shortest first.
+func (h *history) between(from, to time.Duration, at func(through string) bool) (out []time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.waits {
+		if w.call >= from && w.back <= to && at(w.through) {
+			out = append(out, w.back-w.call)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (h *history) done(o operation) {

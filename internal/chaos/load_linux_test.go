@@ -16,6 +16,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node/sample"
 	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/tx"
 )
@@ -93,13 +94,18 @@ func (l *load) person(n *node, now hufu.Height) (*person, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := &tx.DIDCreate{
-		Keys: [][]byte{key.Public().Multikey()}, Threshold: 1,
-		Next: []hufu.Digest{sha256.Sum256(key.Public().Raw())}, NextThreshold: 1, // of no key
-	}
+	body := inception(key)
 	raw, err := tx.Build(nil, tx.Payload{Network: networkName, Expires: now + lifetime, Sponsor: &n.id}, body,
 		tx.SignerRef{Signer: key}, tx.SignerRef{ID: n.id, Signer: n.control})
 	return &person{tx.InceptionID(networkName, body), key, raw}, err
+}
+
+// inception is an identifier of one key, which never changes.
+func inception(key keys.Signer) *tx.DIDCreate {
+	return &tx.DIDCreate{
+		Keys: [][]byte{key.Public().Multikey()}, Threshold: 1,
+		Next: []hufu.Digest{sha256.Sum256(key.Public().Raw())}, NextThreshold: 1, // of no key
+	}
 }
 
 // create submits one identifier after the other.
@@ -110,9 +116,11 @@ func (l *load) create(ctx context.Context, n *node) {
 			if err != nil {
 				return err
 			}
+			since := l.now()
 			receipt, err := n.client.Submit(ctx, p.raw)
 			if err == nil {
 				l.acknowledged(receipt)
+				l.took(n, since)
 			}
 			return err
 		})
@@ -130,6 +138,7 @@ func (l *load) call(ctx context.Context, n *node, f func(context.Context) error)
 	switch rule := hufu.RuleOf(err); {
 	case strings.HasPrefix(string(rule), "client."):
 		l.fault("%s lies: %v", n, err)
+	case n.metered && rule == gov.RuleQuotaExhausted:
 	case rule != "" && rule != machine.RuleSequence && rule != client.RuleBusy:
 		l.fault("%s refuses: %v", n, err)
 	}

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,12 +19,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/internal/home"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/keys/keystore"
 	"github.com/hufu-id/hufu/ledger/client"
+	ledgernode "github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/machine"
 )
 
 const (
@@ -46,6 +52,8 @@ type network struct {
 	binary  string     // that nodes run
 	wire    *wire
 	nodes   []*node
+	spare   []*namespace // machines of nobody
+	guests  []*node      // processes besides, of whomever
 	genesis []byte
 	trust   client.Trust
 }
@@ -53,17 +61,21 @@ type network struct {
 // node is a member's node, and the clients beside it.
 type node struct {
 	network *network
+	name    string
 	number  int // from 0; the scenarios count from 1
 	dir     string
 	space   *namespace
 	rpc     *client.HTTP   // through the relay
 	client  *client.Client // one for the whole scenario, so that it sees all that the node ever says
 
-	id      hufu.ID // the member
-	control keys.Signer
+	id        hufu.ID // the member
+	control   keys.Signer
+	validator keys.PublicKey
+	metered   bool // its quota will not be enough
 
 	binary string   // in place of the network's
 	env    []string // of the process, besides
+	flags  []string // of "node start", besides
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -71,9 +83,15 @@ type node struct {
 	state *os.ProcessState
 }
 
-// found makes the homes of a network as its operators would, and connects its machines; no node runs yet. With
-// early, that was an hour ago: a node waits for its network's genesis, by its own clock.
-func found(t *testing.T, count int, seed uint64, early bool) *network {
+// ground is what a network is founded for.
+type ground struct {
+	nodes, spare int
+	quota        uint64 // of the last node's member; 0: what founders have
+	early        bool   // founded an hour ago: a node waits for its network's genesis, by its own clock
+}
+
+// found makes the homes of a network as its operators would, and connects its machines; no node runs yet.
+func found(t *testing.T, g ground, seed uint64) *network {
 	t.Helper()
 	// Not t.TempDir: what failed is kept.
 	dir, err := os.MkdirTemp("", "hufu-chaos-")
@@ -83,19 +101,25 @@ func found(t *testing.T, count int, seed uint64, early bool) *network {
 	w := &network{t: t, dir: dir, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), binary: hufuBinary(t)}
 	t.Cleanup(w.leave)
 	var hosts []string
-	for i := range count {
+	for i := range g.nodes {
 		hosts = append(hosts, nodeAddress(i).String())
 	}
 	binary, env := w.binary, []string(nil)
-	if early {
+	if g.early {
 		binary, env = shiftedBinary(t), []string{clockEnv + "=-1h"}
 	}
-	w.must(binary, env, "net", "init", "--validators", strconv.Itoa(count), "--out", filepath.Join(dir, "net"),
+	w.must(binary, env, "net", "init", "--validators", strconv.Itoa(g.nodes), "--out", filepath.Join(dir, "net"),
 		"--network", networkName, "--hosts", strings.Join(hosts, ","), "--port", strconv.Itoa(peerPort))
 	var spaces []*namespace
-	w.wire, spaces = newWire(t, count, seed)
-	for i := range count {
+	w.wire, spaces = newWire(t, g.nodes+g.spare, seed)
+	w.spare = spaces[g.nodes:]
+	for i := range g.nodes {
 		w.nodes = append(w.nodes, w.member(i, spaces[i]))
+	}
+	if g.quota > 0 {
+		if err := w.meter(w.nodes[g.nodes-1], g.quota); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if w.genesis, err = os.ReadFile(filepath.Join(w.nodes[0].dir, home.GenesisFile)); err != nil {
 		t.Fatal(err)
@@ -109,9 +133,41 @@ func found(t *testing.T, count int, seed uint64, early bool) *network {
 	return w
 }
 
+// meter gives a member another quota, in the genesis that no node has seen yet.
+func (w *network) meter(n *node, quota uint64) error {
+	n.metered = true
+	old, err := os.ReadFile(filepath.Join(n.dir, home.GenesisFile))
+	if err != nil {
+		return err
+	}
+	file, err := types.GenesisDocFromJSON(old)
+	if err != nil {
+		return err
+	}
+	doc, err := machine.ParseGenesis(file.AppState)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(doc.Members, func(m machine.Founder) bool { return bytes.Equal(m.ValidatorKey, n.validator.Raw()) })
+	if at < 0 {
+		return fmt.Errorf("%s is not in its genesis", n)
+	}
+	doc.Members[at].Quota = quota
+	changed, err := ledgernode.NewGenesis(doc, file.GenesisTime)
+	if err != nil {
+		return err
+	}
+	for _, n := range w.nodes {
+		if err := os.WriteFile(filepath.Join(n.dir, home.GenesisFile), changed, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // leave ends whatever still runs, and keeps what a failure leaves.
 func (w *network) leave() {
-	for _, n := range w.nodes {
+	for _, n := range slices.Concat(w.nodes, w.guests) {
 		_ = n.end(syscall.SIGKILL)
 	}
 	if !w.t.Failed() {
@@ -121,7 +177,7 @@ func (w *network) leave() {
 		return
 	}
 	w.t.Logf("homes and logs are kept in %s", w.dir)
-	for _, n := range w.nodes {
+	for _, n := range slices.Concat(w.nodes, w.guests) {
 		if log := n.log(); len(log) > 0 {
 			w.t.Logf("the end of %s.log:\n%s", n, log[max(0, len(log)-3000):])
 		}
@@ -144,11 +200,17 @@ func environment(more ...string) []string {
 	return append(append(os.Environ(), "HUFU_HOME=", "HUFU_KEY_FILE=", "HUFU_PASSPHRASE_FILE="), more...)
 }
 
+// process is one that does not run yet, with a home of its name.
+func (w *network) process(name string, space *namespace) *node {
+	n := &node{network: w, name: name, dir: filepath.Join(w.dir, "net", name), space: space, ended: make(chan struct{})}
+	close(n.ended)
+	return n
+}
+
 func (w *network) member(i int, space *namespace) *node {
 	w.t.Helper()
-	n := &node{network: w, number: i, space: space, ended: make(chan struct{})}
-	n.dir = filepath.Join(w.dir, "net", n.String())
-	close(n.ended)
+	n := w.process("node"+strconv.Itoa(i+1), space)
+	n.number = i
 	h, err := home.Open(n.dir, keystore.KeyFile(n.dir+".key"))
 	if err != nil {
 		w.t.Fatal(err)
@@ -163,6 +225,11 @@ func (w *network) member(i int, space *namespace) *node {
 	if n.control, err = h.Keys().Signer("member/control/0"); err != nil {
 		w.t.Fatal(err)
 	}
+	signers, err := h.NodeSigners()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n.validator = signers.Validator.Public()
 	if n.rpc, err = client.Dial("http://" + relay(w.t, space)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -212,7 +279,7 @@ func relay(t *testing.T, space *namespace) (address string) {
 	return l.Addr().String()
 }
 
-func (n *node) String() string { return "node" + strconv.Itoa(n.number+1) }
+func (n *node) String() string { return n.name }
 
 // start runs the node's process and does not wait until it answers.
 func (n *node) start() error {
@@ -232,7 +299,7 @@ func (n *node) start() error {
 	if n.binary != "" {
 		binary = n.binary
 	}
-	c := exec.Command(binary, "node", "start", "--home", n.dir, "--key-file", n.dir+".key")
+	c := exec.Command(binary, append([]string{"node", "start", "--home", n.dir, "--key-file", n.dir + ".key"}, n.flags...)...)
 	c.Env = environment(n.env...)
 	c.Stdout, c.Stderr = log, log
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test be killed

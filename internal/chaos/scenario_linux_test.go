@@ -18,10 +18,13 @@ import (
 // scenario is a file of scenarios/: what is done to a network under load.
 type scenario struct {
 	About  string `toml:"about"`  // what it shows
-	Nodes  int    `toml:"nodes"`  // validators; 0: four
 	Rounds int    `toml:"rounds"` // how often the steps are taken; 0: once
 	Short  int    `toml:"short"`  // how often in the short form; 0: not at all
+	With   string `toml:"with"`   // name of a network that scenarios share in the short form, one after the other
 	Disk   int    `toml:"disk"`   // number of a node with a disk of its own
+	Spare  int    `toml:"spare"`  // machines without a node
+	Quota  uint64 `toml:"quota"`  // of the last node's member, in units; 0: what founders have
+	Cheats bool   `toml:"cheats"` // it is to come to evidence against a validator
 	Steps  []step `toml:"steps"`
 
 	name string
@@ -60,6 +63,13 @@ var verbs = map[string]func(*run, *step, []*node) error{
 	"tear":    (*run).tear,    // what was written last is half there
 	"save":    (*run).save,    // copy a home
 	"restore": (*run).restore, // put the copy in its place
+
+	"twin":      (*run).twin,      // start a validator twice, told that nobody else signs for it
+	"convicted": (*run).convicted, // wait until the ledger has taken a validator's power
+	"lie":       (*run).lie,       // let others play a validator, until all lies they propose were refused
+	"flood":     (*run).flood,     // a member floods its node
+	"calm":      (*run).calm,      // it ends, and had no more than its share
+	"garbage":   (*run).garbage,   // a stranger sends the nodes everything that no peer sends
 }
 
 func readScenario(path string) (*scenario, error) {
@@ -67,7 +77,7 @@ func readScenario(path string) (*scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scenario{Nodes: 4, Rounds: 1}
+	s := &scenario{Rounds: 1}
 	d := toml.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(s); err != nil {
@@ -84,6 +94,11 @@ func readScenario(path string) (*scenario, error) {
 	return s, nil
 }
 
+// clocks reports whether some node's clock is off in it.
+func (s *scenario) clocks() bool {
+	return slices.ContainsFunc(s.Steps, func(s step) bool { return s.Clock != 0 })
+}
+
 // run is a scenario on its way.
 type run struct {
 	*network
@@ -92,6 +107,10 @@ type run struct {
 	round    int
 	drawn    int // the node of "any" in this round
 	disk     *disktest.Disk
+	lied     []lied
+	convicts []*node
+	calmed   time.Duration // when the scenario, or the last flood of it, was over
+	flooding *flooding
 }
 
 // say notes in the test's output what happens when.
@@ -150,6 +169,13 @@ func (r *run) finish() error {
 		}
 	}
 	r.wire.set(func(int, int) bool { return true }, func(l *line) { l.weather = weather{} })
+	for _, n := range r.guests {
+		if n.up() {
+			if err := n.end(syscall.SIGTERM); err != nil {
+				return err
+			}
+		}
+	}
 	var down []*node
 	for _, n := range r.nodes {
 		if !n.up() {
@@ -211,7 +237,7 @@ func end(nodes []*node, s syscall.Signal) error {
 
 func (r *run) launch(s *step, nodes []*node) error {
 	for _, n := range nodes {
-		n.env, n.binary = nil, ""
+		n.env, n.binary, n.flags = nil, "", nil
 		if s.Clock != 0 {
 			n.binary, n.env = shiftedBinary(r.t), []string{clockEnv + "=" + time.Duration(s.Clock).String()}
 		}

@@ -1,0 +1,313 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/internal/home"
+	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/keys/keystore"
+	"github.com/hufu-id/hufu/ledger/client"
+	"github.com/hufu-id/hufu/ledger/state"
+	"github.com/hufu-id/hufu/ledger/state/gov"
+	"github.com/hufu-id/hufu/ledger/state/machine"
+)
+
+// twin runs the validator of a stopped node twice, on its own machine and on a spare one, each told that nobody
+// else signs for it: what an operator does who believes the first machine dead.
+func (r *run) twin(_ *step, nodes []*node) error {
+	for _, n := range nodes {
+		t := r.process(n.String()+"-twin", r.spare[0])
+		r.guests = append(r.guests, t)
+		if err := os.Mkdir(t.dir, 0o700); err != nil {
+			return err
+		}
+		if err := copyTree(n.dir, t.dir); err != nil {
+			return err
+		}
+		opens, err := os.ReadFile(n.dir + ".key")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(t.dir+".key", opens, 0o600); err != nil {
+			return err
+		}
+		// Its peers would not be connected with two of one name.
+		h, err := home.Open(t.dir, keystore.KeyFile(t.dir+".key"))
+		if err != nil {
+			return err
+		}
+		const name = "node/p2p"
+		if err := h.Keys().Remove(name); err != nil {
+			return err
+		}
+		if _, err := h.Keys().Generate(rand.Reader, name, keys.Ed25519); err != nil {
+			return err
+		}
+		for _, n := range []*node{n, t} {
+			n.flags = []string{"--sign-again"}
+			if err := n.start(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// convicted waits until the ledger has taken a validator's power for signing twice, and the others go on without it.
+func (r *run) convicted(_ *step, nodes []*node) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	c := r.nodes[0].client
+	for _, n := range nodes {
+		address := gov.AddressOf(n.validator.Raw())
+		var is *gov.ValidatorKey
+		for at := hufu.Height(0); is == nil || is.Conviction == nil; {
+			if _, err := c.Await(ctx, at+1); err != nil {
+				return fmt.Errorf("waiting for the conviction of %s: %w", n, err)
+			}
+			if err := c.Read(ctx, func(v client.View) (err error) {
+				at = v.AsOf().Height
+				is, err = gov.GetValidatorKey(v, address)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		r.convicts = append(r.convicts, n)
+		if m := is.Conviction.Proofs[0].Misbehaviour; m.Offence != gov.DuplicateVote || is.Conviction.Took != m.Power || is.Member != n.id {
+			return fmt.Errorf("%s is convicted of something else: %+v", n, is.Conviction)
+		}
+		// What a block decides about validators holds from the next but one on.
+		h := is.Conviction.Height + 3
+		if _, err := c.Await(ctx, h); err != nil {
+			return err
+		}
+		s, err := c.SignedAt(ctx, h)
+		if err != nil {
+			return err
+		}
+		if len(s.Validators) != len(r.nodes)-1 || slices.ContainsFunc(s.Validators, func(v client.Signature) bool { return bytes.Equal(v.Key[:], n.validator.Raw()) }) {
+			return fmt.Errorf("%d validators have votes at height %d, with %s in the place of none", len(s.Validators), h, n)
+		}
+	}
+	return nil
+}
+
+// actor starts one of actors for a member on a machine.
+func (r *run) actor(name string, m *node, space *namespace, env ...string) (*node, error) {
+	a := r.process(name+"-"+strconv.Itoa(len(r.guests)), space)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	a.binary, a.env = self, append(env, actorEnv+"="+name, memberEnv+"="+m.dir)
+	r.guests = append(r.guests, a)
+	return a, a.start()
+}
+
+// dismiss ends an actor, which had nothing to complain of.
+func dismiss(a *node) error {
+	if err := a.end(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("%w: %s", err, a.log())
+	}
+	if how := a.exit(); how != "exit status 0" {
+		return fmt.Errorf("%s ended with %s: %s", a, how, a.log())
+	}
+	return nil
+}
+
+// lie lets somebody else play a stopped node's validator until every kind of lie was refused by all others.
+func (r *run) lie(_ *step, nodes []*node) error {
+	for _, n := range nodes {
+		a, err := r.actor("proposer", n, n.space)
+		if err != nil {
+			return err
+		}
+		m, err := openMember(n.dir)
+		if err != nil {
+			return err
+		}
+		kinds, err := m.lies(1)
+		if err != nil {
+			return err
+		}
+		var lies []lied
+		r.until("the others have refused all lies", func() (bool, string) {
+			refused := map[string]bool{}
+			lies, err = told[lied](a.log())
+			for _, l := range lies {
+				refused[l.Name] = refused[l.Name] || r.refused(&l, n)
+			}
+			missing := slices.DeleteFunc(slices.Clone(kinds), func(l lie) bool { return refused[l.name] })
+			var names []string
+			for _, l := range missing {
+				names = append(names, l.name)
+			}
+			return len(missing) == 0 || err != nil || !a.up(), fmt.Sprintf("not yet: %s", strings.Join(names, ", "))
+		})
+		if err != nil {
+			return err
+		}
+		if err := dismiss(a); err != nil {
+			return err
+		}
+		r.lied = append(r.lied, lies...)
+		r.say("%d lies by %s", len(lies), n)
+	}
+	return nil
+}
+
+// refused reports whether all nodes but the liar refused a lie, by its rule.
+func (r *run) refused(l *lied, liar *node) bool {
+	words := fmt.Sprintf(`"msg":"a proposal is refused","height":%d,"error":"`, l.Height)
+	for _, n := range r.nodes {
+		if n == liar {
+			continue
+		}
+		_, after, found := strings.Cut(n.log(), words)
+		line, _, _ := strings.Cut(after, "\n")
+		if !found || !strings.Contains(line, string(l.Rule)) {
+			return false
+		}
+	}
+	return true
+}
+
+// flooding is a flood under way.
+type flooding struct {
+	member *node
+	actor  *node
+	since  time.Duration
+}
+
+func (r *run) flood(_ *step, nodes []*node) error {
+	if r.flooding != nil || len(nodes) != 1 {
+		return errors.New("one floods at a time")
+	}
+	a, err := r.actor("flood", nodes[0], nodes[0].space)
+	r.flooding = &flooding{nodes[0], a, r.load.now()}
+	return err
+}
+
+// calm ends the flood: the member's quota paid for all of it that came onto the ledger, the rest was refused, and
+// everybody else went on. How long they waited is told beside how long they did before; it is no check here, where
+// the flood and all nodes have two cores.
+func (r *run) calm(*step, []*node) error {
+	f := r.flooding
+	if f == nil {
+		return errors.New("nobody floods")
+	}
+	r.flooding = nil
+	until := r.load.now()
+	if err := dismiss(f.actor); err != nil {
+		return err
+	}
+	out, err := told[flooded](f.actor.log())
+	if err != nil || len(out) != 1 {
+		return fmt.Errorf("%s told %v: %w", f.actor, out, err)
+	}
+	if out[0].Refused[gov.RuleQuotaExhausted] == 0 || out[0].Refused[machine.RuleSignature] == 0 || out[0].Admitted == 0 {
+		return fmt.Errorf("the flood was not refused what exceeds the quota and what is forged: %+v", out[0])
+	}
+	if err := r.metered(f.member); err != nil {
+		return err
+	}
+	for _, n := range r.nodes {
+		if n == f.member {
+			continue
+		}
+		if len(r.load.through(n, f.since, until)) == 0 {
+			return fmt.Errorf("nothing came through %s while %s flooded", n, f.member)
+		}
+	}
+	before, during := r.load.except(f.member, r.calmed, f.since), r.load.except(f.member, f.since, until)
+	r.say("flood of %d transactions, %d admitted, refused: %v; the others' waits: %s before (of %d), %s during it (of %d): %.1f times",
+		out[0].Sent, out[0].Admitted, out[0].Refused, percentile(before), len(before), percentile(during), len(during),
+		float64(percentile(during))/float64(percentile(before)))
+	r.calmed = r.load.now()
+	return nil
+}
+
+// percentile is the 99th of sorted times.
+func percentile(sorted []time.Duration) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)*99+99)/100-1]
+}
+
+// metered wants a member to have used nearly all of its quota, and no more, and the others not even half of theirs.
+func (r *run) metered(member *node) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	for _, n := range r.nodes {
+		var m *gov.Member
+		var u gov.Usage
+		r.until("the usage of "+n.String()+" is read", func() (bool, string) {
+			err := r.nodes[0].client.Read(ctx, func(v client.View) (err error) {
+				if m, err = gov.GetMember(v, n.id); err != nil {
+					return err
+				}
+				u, err = gov.CurrentUsage(state.Context{Network: networkName, Height: v.AsOf().Height, Time: v.AsOf().Time.Unix()}, v, n.id)
+				return err
+			})
+			return err == nil, fmt.Sprint(err) // such as that blocks come faster than it reads
+		})
+		if u.Used > m.Quota || (u.Used > m.Quota/2) != (n == member) {
+			return fmt.Errorf("%s has used %d of %d units", n, u.Used, m.Quota)
+		}
+	}
+	return nil
+}
+
+// garbage lets a stranger send nodes garbage, and waits until each connection of it was ended.
+func (r *run) garbage(_ *step, nodes []*node) error {
+	var targets []string
+	before := map[string]int{}
+	for _, n := range nodes {
+		targets = append(targets, "whoever@"+net.JoinHostPort(nodeAddress(n.number).String(), strconv.Itoa(peerPort)))
+		before[n.String()] = n.memory()
+	}
+	a, err := r.actor("garbage", r.nodes[len(r.nodes)-1], r.spare[0], targetEnv+"="+strings.Join(targets, ","))
+	if err != nil {
+		return err
+	}
+	r.until(a.String()+" is through", func() (bool, string) { return !a.up(), a.log() })
+	if how := a.exit(); how != "exit status 0" {
+		return fmt.Errorf("%s ended with %s: %s", a, how, a.log())
+	}
+	for _, n := range nodes {
+		if !n.up() {
+			return fmt.Errorf("%s ended by garbage: %s", n, n.exit())
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(before)) {
+		i := slices.IndexFunc(nodes, func(x *node) bool { return x.String() == n })
+		r.say("%s has %d MiB after it, %d before", n, nodes[i].memory()>>10, before[n]>>10)
+	}
+	return nil
+}
+
+// memory is the resident memory of the node's process, in KiB (proc(5), VmRSS).
+func (n *node) memory() (kib int) {
+	n.mu.Lock()
+	pid := n.cmd.Process.Pid
+	n.mu.Unlock()
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, after, _ := strings.Cut(string(raw), "VmRSS:")
+	_, _ = fmt.Sscan(after, &kib)
+	return kib
+}
