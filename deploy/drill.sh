@@ -223,10 +223,10 @@ say "it is restored elsewhere, has every block, and its member votes; it signs w
 chapter "The issuer is lost"
 destroy agency agency
 if [ ${#token[@]} != 0 ]; then
-  rm -rf tokens
+  rm -rf tokens && mkdir tokens
   restore agency
   refuses "token is not there" on restored/agency issuer anchor --node "$nodes"
-  cp -a backups/tokens tokens
+  rm -rf tokens && cp -a backups/tokens tokens
   say "its token is lost as well, and put back by its own means: without it nothing is signed"
 else
   restore agency
