@@ -175,3 +175,15 @@ func TestOfferedAtOnce(t *testing.T) {
 		t.Errorf("%d of 4 are in the block", len(got))
 	}
 }
+
+// What enters while a block is committed, which used the same quota, is judged anew.
+func TestEnterDuringCommit(t *testing.T) {
+	c := newChain(t, store.NewMemory())
+	b := node.Block{Height: 1, Time: c.time, Txs: [][]byte{c.create(1)}}
+	if err := c.app.EnterDuring(c.own(1, "a"), b); err != nil {
+		t.Error(err)
+	}
+	if c.app.Waiting() != 1 {
+		t.Errorf("%d wait", c.app.Waiting())
+	}
+}

@@ -300,3 +300,20 @@ func Joining(t *testing.T, network hufu.Network, st store.Store, fail func(error
 func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version uint64) {
 	a.expect(expected{height: height, root: root, time: at, version: version})
 }
+
+// EnterDuring examines a transaction and lets it enter when a block is in the state already and the application
+// has not been told.
+func (a *App) EnterDuring(raw []byte, b Block) error {
+	p, err := a.intake.examine(raw, "")
+	if err != nil {
+		return err
+	}
+	o, err := a.exec.Run(b)
+	if err != nil {
+		return err
+	}
+	if err := a.exec.Commit(o); err != nil {
+		return err
+	}
+	return a.enter(p)
+}
