@@ -280,7 +280,7 @@ func (r *run) join(*step, []*node) error {
 }
 
 func (r *run) weather(s *step, nodes []*node) error {
-	touched := func(i int) bool { return slices.Contains(nodes, r.nodes[i]) }
+	touched := func(i int) bool { return i < len(r.nodes) && slices.Contains(nodes, r.nodes[i]) } // else a spare machine
 	r.wire.set(func(from, to int) bool { return touched(from) || touched(to) }, func(l *line) { l.weather = s.weather })
 	return nil
 }
