@@ -29,7 +29,7 @@ func (a *app) judge(raw []byte, from source) (*parsed, error) {
 		return nil, tooLarge(raw)
 	}
 	id := hufu.Digest(sha256.Sum256(raw))
-	waits, full := a.pending.look(id, from.client(), a.now())
+	waits, full := a.pending.look(id)
 	if waits {
 		return nil, errWaits
 	}

@@ -121,8 +121,8 @@ func (a *App) Offer(raw []byte, from string) error {
 // Refusals are the counters of what was refused.
 func (a *App) Refusals() Refused { return (&Node{app: a.app}).Refused() }
 
-// FillLine makes as many of a member's transactions wait as may whatever the pace is, until the function it returns is called.
-func (a *App) FillLine(member hufu.ID, open bool) (undo func()) {
+// FillLine makes so many bytes of a member's transactions wait more, until the function it returns is called.
+func (a *App) FillLine(member hufu.ID, open bool, bytes int) (undo func()) {
 	l := line{member, open}
 	a.pending.mu.Lock()
 	defer a.pending.mu.Unlock()
@@ -131,13 +131,13 @@ func (a *App) FillLine(member hufu.ID, open bool) (undo func()) {
 		w = &waitingLine{}
 		a.pending.lines[l] = w
 	}
-	w.bytes += leastPendingBytes / 2
-	a.pending.bytes += leastPendingBytes / 2
+	w.bytes += bytes
+	a.pending.bytes += bytes
 	return func() {
 		a.pending.mu.Lock()
 		defer a.pending.mu.Unlock()
-		w.bytes -= leastPendingBytes / 2
-		a.pending.bytes -= leastPendingBytes / 2
+		w.bytes -= bytes
+		a.pending.bytes -= bytes
 	}
 }
 

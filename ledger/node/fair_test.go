@@ -42,7 +42,7 @@ func (c *chain) by(member int, sequence uint64) []byte {
 // transactions beside its open quota, which anybody can use.
 func TestShareOfTheQueue(t *testing.T) {
 	c := newCouncil(t, 2)
-	undo := c.app.FillLine(c.net.Members[0].ID, true)
+	undo := c.app.FillLine(c.net.Members[0].ID, true, node.LeastPendingBytes/2)
 	err := c.app.Offer(c.create(1), "192.0.2.1")
 	var r *hufu.Refusal
 	if !errors.As(err, &r) || r.Rule != proof.RuleBusy || !strings.Contains(r.Detail, "share") {
@@ -60,6 +60,33 @@ func TestShareOfTheQueue(t *testing.T) {
 	if err := c.app.Offer(c.create(1), "192.0.2.1"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
+}
+
+// A member that has peers pass on more than would be in blocks in time keeps nobody else's clients out: their
+// transactions are in blocks before most of its own.
+func TestFloodByPeers(t *testing.T) {
+	c := newCouncil(t, 3)
+	flooder := c.net.Members[0].ID
+	for _, open := range []bool{true, false} {
+		c.app.FillLine(flooder, open, 4*node.LeastPendingBytes)
+	}
+	if err := c.app.OfferFromPeer(c.create(1), "peer"); err != nil {
+		t.Fatalf("a peer is not bounded by time: %v", err)
+	}
+	if err := c.app.Offer(c.create(2), "192.0.2.1"); hufu.RuleOf(err) != proof.RuleBusy {
+		t.Errorf("the flood goes on here: %v", err)
+	}
+	for sequence := uint64(1); sequence <= 2; sequence++ {
+		if err := c.app.Offer(c.by(1, sequence), "192.0.2.1"); err != nil {
+			t.Errorf("number %d of another member finds no room beside the flood: %v", sequence, err)
+		}
+	}
+	// With as much of its own it waits for as much of each of the flood's two lines.
+	undo := c.app.FillLine(c.net.Members[1].ID, false, node.LeastPendingBytes/4)
+	if err := c.app.Offer(c.by(1, 3), "192.0.2.1"); hufu.RuleOf(err) != proof.RuleBusy {
+		t.Errorf("with a third of three lines' room: %v", err)
+	}
+	undo()
 }
 
 // A block has all that those want who want little, and of a flood its share; who is alone has all of it.

@@ -24,10 +24,11 @@ func newPaced(t *testing.T) *paced {
 	return p
 }
 
-// waiting offers a transaction while so many bytes wait for a block, and so many to be checked.
+// waiting offers a transaction while half of so many bytes wait for a block, all of which is the share of the one
+// line that there is, and so many to be checked.
 func (p *paced) waiting(pending, intake int) (client, peer error) {
 	p.t.Helper()
-	defer p.app.FillPending(pending)()
+	defer p.app.FillLine(p.net.Members[0].ID, true, pending/2)()
 	defer p.app.FillIntake(intake)()
 	p.number += 2
 	return p.app.Offer(p.create(p.number), "192.0.2.1"), p.app.OfferFromPeer(p.create(p.number+1), "peer")

@@ -88,11 +88,8 @@ func (p *pending) has(id hufu.Digest) bool {
 	return p.ids[id] != nil
 }
 
-// bounds are how many transactions and bytes may wait now, of those that clients offer or of all.
-func (p *pending) bounds(client bool, now time.Time) (txs, bytes int) {
-	if !client {
-		return maxPending, maxPendingBytes
-	}
+// bounds are how many transactions and bytes may wait before what a client offers now.
+func (p *pending) bounds(now time.Time) (txs, bytes int) {
 	return min(max(leastPending, int(p.txs.within(patience, now))), maxPending),
 		min(max(leastPendingBytes, int(p.size.within(patience, now))), maxPendingBytes)
 }
@@ -105,22 +102,38 @@ func (p *pending) load() (count, bytes int) {
 }
 
 // look reports whether the transaction waits, and whether no more may.
-func (p *pending) look(id hufu.Digest, client bool, now time.Time) (waits, full bool) {
+func (p *pending) look(id hufu.Digest) (waits, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	txs, bytes := p.bounds(client, now)
-	return p.ids[id] != nil, len(p.ids) >= txs || p.bytes >= bytes
+	return p.ids[id] != nil, len(p.ids) >= maxPending || p.bytes >= maxPendingBytes
 }
 
 // room reports whether one more of the line may wait: as long as its transactions are fewer, and have fewer
 // bytes, than would still find room. So one line alone gets half of the room, of several that want all each
 // gets the same, and there always is some left for the next (dynamic thresholds, Choudhury and Hahne 1998).
+//
+// Of what a client offers the room is bounded by time too, and takes of other lines only what will be in blocks
+// before it: lines take turns, so whoever wants little does not wait for the long line of another, which may have
+// come by a peer and then is bounded by number alone.
 func (p *pending) room(l line, client bool, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	txs, bytes := p.bounds(client, now)
 	w := p.lines[l]
-	return w == nil || w.count < txs-len(p.ids) && w.bytes < bytes-p.bytes
+	if w == nil {
+		return true
+	}
+	if w.count >= maxPending-len(p.ids) || w.bytes >= maxPendingBytes-p.bytes {
+		return false
+	}
+	if !client {
+		return true
+	}
+	txs, bytes := p.bounds(now)
+	for _, other := range p.lines {
+		txs -= min(other.count, w.count+1)
+		bytes -= min(other.bytes, w.bytes+lineStep)
+	}
+	return w.count < txs && w.bytes < bytes
 }
 
 // add makes t wait in a line if next is still what its author's queue says.
