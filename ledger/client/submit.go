@@ -157,10 +157,15 @@ func (c *Client) register(txs []*tx.Tx) ([]*waiter, error) {
 			w = &waiter{id: t.ID(), raw: t.Raw(), expires: t.Payload.Expires, offered: o, done: make(chan struct{})}
 			c.waiting[w.id] = w
 			o.waiters = append(o.waiters, w)
-			o.awaited++
 		}
-		w.callers++
+		if w.callers++; w.callers == 1 {
+			w.offered.awaited++
+		}
 		waiters[i] = w
+	}
+	if len(o.waiters) == 0 {
+		cancel() // others offer them all
+		return waiters, nil
 	}
 	c.work.Go(func() {
 		defer cancel()

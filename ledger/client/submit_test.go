@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -188,6 +189,50 @@ func TestSharedWait(t *testing.T) {
 	close(held)
 	if err := <-joined; err != nil {
 		t.Errorf("the second: %v", err)
+	}
+}
+
+// Who joins others that wait for a transaction leaves nothing behind, also where there is another node to offer to.
+func TestJoiningOffersNothing(t *testing.T) {
+	s := newScene(t)
+	p := s.person(s.honest())
+	w := s.watched(client.Options{}, s.trust(), s.liar.URL(), s.node.URL())
+	if _, err := w.Head(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	held, offered := make(chan struct{}), make(chan struct{})
+	s.liar.Lie(to(broadcast, func(e *clienttest.Exchange) {
+		close(offered)
+		e.Hold(held)
+	}))
+	raw := p.update("m")
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := w.Submit(s.ctx, raw)
+		outcome <- err
+	}()
+	<-offered
+	for range 20 {
+		joined, leave := context.WithCancel(s.ctx)
+		told := make(chan error, 1)
+		go func() {
+			_, err := w.Submit(joined, raw)
+			told <- err
+		}()
+		s.until("another waits too", func() bool { return client.Waiting(w.Client) == 2 })
+		leave()
+		if err := <-told; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if n := strings.Count(string(stacks), "client.(*Client).awaitTurn("); n != 0 {
+		t.Errorf("%d offer nothing and wait for another node", n)
+	}
+	close(held)
+	if err := <-outcome; err != nil {
+		t.Error(err)
 	}
 }
 
