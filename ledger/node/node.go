@@ -193,6 +193,14 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	if a, ok := application.(*app); ok { // what the engine had executed again may still be on its way to disk, and looks at n.engine
+		a.mu.Lock()
+		err := a.settled()
+		a.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
 	n.engine = engine
 	n.headers.from.Store(&history{engine.BlockStore(), n.dbs.named("blockstore"), sm.NewStore(n.dbs.named("state"), sm.StoreOptions{})})
 	if string(n.network) != engine.GenesisDoc().ChainID {
