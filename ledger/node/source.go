@@ -8,13 +8,13 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 )
 
-// source is where a transaction was handed in: the address of a client of the RPC, or a peer. Empty is this
-// process itself, which is never held back.
+// source is where a transaction was handed in: the address of a client of the RPC, or a peer. Neither
+// empty, which is consensus, nor local is ever held back for bad ones.
 type source string
 
 const (
-	peerMark = "peer " // is in no address
-	local    = source("local")
+	peerMark = "peer "         // is in no address
+	local    = source("local") // this process, in the place of a client
 )
 
 func peerSource(id p2p.ID) source { return source(peerMark + id) }
@@ -52,7 +52,7 @@ func newStandings() *standings {
 
 // bad counts a bad transaction, and reports whether the source is not listened to from now on.
 func (s *standings) bad(from source) bool {
-	if from == "" {
+	if from == "" || from == local {
 		return false
 	}
 	s.mu.Lock()
@@ -71,7 +71,7 @@ func (s *standings) bad(from source) bool {
 
 // barred reports whether the source is not listened to.
 func (s *standings) barred(from source) bool {
-	if from == "" {
+	if from == "" || from == local {
 		return false
 	}
 	s.mu.Lock()

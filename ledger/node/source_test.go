@@ -32,8 +32,10 @@ func TestStandings(t *testing.T) {
 		t.Error("in the end all is forgotten")
 	}
 	for range 2 * maxBad {
-		if s.bad("") || s.barred("") {
-			t.Fatal("this process is held back")
+		for _, own := range []source{"", local} {
+			if s.bad(own) || s.barred(own) {
+				t.Fatalf("this process is held back as %q", own)
+			}
 		}
 	}
 	for i := range 2 * maxSources {
