@@ -328,27 +328,15 @@ func (c *Client) lightBlock(ctx context.Context, node Transport, height hufu.Hei
 // verify checks b from what is trusted, through heights between where the validators changed. The
 // result is the blocks it went through, b last.
 func (c *Client) verify(ctx context.Context, node Transport, trusted proof.Trusted, b *proof.LightBlock) ([]*proof.LightBlock, error) {
-	var path []*proof.LightBlock
-	todo := []*proof.LightBlock{b}
-	for len(todo) > 0 {
-		next := todo[len(todo)-1]
-		err := c.rules.Verify(&trusted, next, c.now())
-		switch {
-		case err == nil:
-			trusted = next.Trust()
-			path = append(path, next)
-			todo = todo[:len(todo)-1]
-		case hufu.RuleOf(err) == proof.RuleDistant:
-			middle, err := c.lightBlock(ctx, node, (trusted.Height+next.Header.Height)/2, &trusted)
-			if err != nil {
-				return nil, err
-			}
-			todo = append(todo, middle)
-		default:
-			return nil, lie(err)
-		}
+	var failed error
+	path, err := c.rules.Path(trusted, b, c.now, func(height hufu.Height, trusted *proof.Trusted) (between *proof.LightBlock, err error) {
+		between, failed = c.lightBlock(ctx, node, height, trusted)
+		return between, failed
+	})
+	if failed != nil {
+		return nil, failed
 	}
-	return path, nil
+	return path, lie(err)
 }
 
 // lie names a refusal of package proof as one of a node's answer.

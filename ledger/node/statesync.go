@@ -272,25 +272,14 @@ func (p *provider) verify(ctx context.Context, peer *headersPeer, b *proof.Light
 	case at < trusted.Height:
 		return nil, fmt.Errorf("node: height %d is before the trusted checkpoint at %d", at, trusted.Height)
 	}
-	todo := []*proof.LightBlock{b}
-	for len(todo) > 0 {
-		next := todo[len(todo)-1]
-		err := p.rules.Verify(trusted, next, time.Now())
-		switch {
-		case err == nil:
-			t := next.Trust()
-			trusted, todo = &t, todo[:len(todo)-1]
-		case hufu.RuleOf(err) == proof.RuleDistant:
-			_, middle, err := p.fetch(ctx, peer, (trusted.Height+next.Header.Height)/2)
-			if err != nil {
-				return nil, err
-			}
-			todo = append(todo, middle)
-		default:
-			return nil, err
-		}
+	if _, err := p.rules.Path(*trusted, b, time.Now, func(height hufu.Height, _ *proof.Trusted) (*proof.LightBlock, error) {
+		_, between, err := p.fetch(ctx, peer, height)
+		return between, err
+	}); err != nil {
+		return nil, err
 	}
-	return trusted, nil
+	t := b.Trust()
+	return &t, nil
 }
 
 // begin is what is trusted to begin with: the checkpoint, or the genesis.

@@ -55,6 +55,30 @@ func (r Rules) Verify(t *Trusted, b *LightBlock, now time.Time) error {
 	return r.VerifyNonAdjacent(t, b, now)
 }
 
+// Path verifies b from t, through blocks between where the validators changed too much: bisection. The blocks between
+// come from fetch, which is told what is trusted by then, and whose error is returned as it is. The result is the blocks
+// it went through, b last. CometBFT light client specification, "VerifyToTarget".
+func (r Rules) Path(t Trusted, b *LightBlock, now func() time.Time, fetch func(hufu.Height, *Trusted) (*LightBlock, error)) (path []*LightBlock, err error) {
+	todo := []*LightBlock{b}
+	for len(todo) > 0 {
+		next := todo[len(todo)-1]
+		switch err := r.Verify(&t, next, now()); {
+		case err == nil:
+			t = next.Trust()
+			path, todo = append(path, next), todo[:len(todo)-1]
+		case hufu.RuleOf(err) == RuleDistant:
+			between, err := fetch((t.Height+next.Header.Height)/2, &t)
+			if err != nil {
+				return nil, err
+			}
+			todo = append(todo, between)
+		default:
+			return nil, err
+		}
+	}
+	return path, nil
+}
+
 // VerifyAdjacent checks the block right after t: its validators are those t names, and more than
 // 2/3 of them signed.
 func (r Rules) VerifyAdjacent(t *Trusted, b *LightBlock, now time.Time) error {
