@@ -38,24 +38,22 @@ func newOrder(seed []byte, size uint64) (*order, error) {
 
 // at is the n-th entry to be given; n must be below the size.
 func (o *order) at(n uint64) uint64 {
-	if o.half == 0 {
-		return 0
-	}
-	for {
-		if n = o.step(n); n < o.size {
-			return n
-		}
-	}
+	return o.walk(n, o.step)
 }
 
 // position is the n of which entry is at(n): an entry was given if that many were. It must be below the size.
 func (o *order) position(entry uint64) uint64 {
+	return o.walk(entry, o.stepBack)
+}
+
+// walk takes steps from n, which is below the size, until one ends below it again.
+func (o *order) walk(n uint64, step func(uint64) uint64) uint64 {
 	if o.half == 0 {
 		return 0
 	}
 	for {
-		if entry = o.stepBack(entry); entry < o.size {
-			return entry
+		if n = step(n); n < o.size {
+			return n
 		}
 	}
 }
