@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -197,12 +196,8 @@ func (r *revocation) open(ctx context.Context) error {
 
 // accredit publishes the credential type and has the members accredit the agency.
 func (r *revocation) accredit(ctx context.Context) error {
-	raw, err := examples.Files.ReadFile("types/resident-id.json")
+	t, err := residentType()
 	if err != nil {
-		return err
-	}
-	var t tx.TrustType
-	if err := json.Unmarshal(raw, &t); err != nil {
 		return err
 	}
 	members := make([]*speaker, len(r.network.Members))

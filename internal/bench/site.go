@@ -120,13 +120,19 @@ func (s *site) roles(ctx context.Context) (p server.Parts, err error) {
 	}, nil
 }
 
-func (s *site) openIssuer(ctx context.Context, live world.Live) error {
+// residentType is the credential type that agencies issue here.
+func residentType() (t tx.TrustType, err error) {
 	raw, err := examples.Files.ReadFile("types/resident-id.json")
 	if err != nil {
-		return err
+		return t, err
 	}
-	var t tx.TrustType
-	if err := json.Unmarshal(raw, &t); err != nil {
+	err = json.Unmarshal(raw, &t)
+	return t, err
+}
+
+func (s *site) openIssuer(ctx context.Context, live world.Live) error {
+	t, err := residentType()
+	if err != nil {
 		return err
 	}
 	if err := s.world.Do(s.world.Member, &t); err != nil {
