@@ -14,6 +14,7 @@ import (
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/sdjwt"
 	"github.com/hufu-id/hufu/database/databasetest"
+	"github.com/hufu-id/hufu/internal/world"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
@@ -49,20 +50,7 @@ func newLedger() *ledger { return &ledger{state: state.NewOverlay(state.Empty{})
 func (l *ledger) SubmitAll(_ context.Context, raws [][]byte, told func(client.Outcome)) []client.Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make([]client.Outcome, len(raws))
-	stopped := false
-	for i, raw := range raws {
-		if stopped {
-			out[i].Err = client.ErrNotOffered
-		} else {
-			out[i].Receipt, out[i].Err = l.submit(raw)
-			stopped = out[i].Err != nil && out[i].Receipt.Height == 0
-		}
-		if told != nil {
-			told(out[i])
-		}
-	}
-	return out
+	return world.InTurn(raws, told, l.submit)
 }
 
 func (l *ledger) submit(raw []byte) (client.Receipt, error) {

@@ -42,13 +42,18 @@ func (l Live) Submit(_ context.Context, raw []byte) (client.Receipt, error) {
 
 // SubmitAll runs signed transactions one after the other, up to one that is not admitted.
 func (l Live) SubmitAll(ctx context.Context, raws [][]byte, told func(client.Outcome)) []client.Outcome {
+	return InTurn(raws, told, func(raw []byte) (client.Receipt, error) { return l.Submit(ctx, raw) })
+}
+
+// InTurn is what [client.Client.SubmitAll] answers, of a ledger that runs one transaction at a time.
+func InTurn(raws [][]byte, told func(client.Outcome), submit func(raw []byte) (client.Receipt, error)) []client.Outcome {
 	out := make([]client.Outcome, len(raws))
 	stopped := false
 	for i, raw := range raws {
 		if stopped {
 			out[i].Err = client.ErrNotOffered
 		} else {
-			out[i].Receipt, out[i].Err = l.Submit(ctx, raw)
+			out[i].Receipt, out[i].Err = submit(raw)
 			stopped = out[i].Err != nil && out[i].Receipt.Height == 0
 		}
 		if told != nil {
