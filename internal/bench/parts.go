@@ -27,13 +27,17 @@ func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures) error {
 		return err
 	}
 	f.CPU.Verification = micros(len(l.txs), verifying.cpu)
-	storing, all, err := l.execution(ctx, int(f.BlockTxs), f)
+	executing, commits, err := l.execution(ctx, int(f.BlockTxs), f)
+	if err != nil {
+		return err
+	}
+	storing, err := l.storing(ctx, commits)
 	if err != nil {
 		return err
 	}
 	f.CPU.Store = micros(len(l.txs), storing.cpu)
 	// Blocks of transactions that nobody admitted before: execution verifies them, in the same batches.
-	f.CPU.Rules = max(0, micros(len(l.txs), all.cpu-storing.cpu)-f.CPU.Verification)
+	f.CPU.Rules = max(0, micros(len(l.txs), executing.cpu)-f.CPU.Verification-f.CPU.Store)
 	return nil
 }
 
@@ -64,33 +68,29 @@ func (l *ledgerBench) verification() (spent, error) {
 	})
 }
 
-// execution runs blocks of all transactions without an engine, and says what the store took of it.
-func (l *ledgerBench) execution(ctx context.Context, blockTxs int, f *LedgerFigures) (storing, all spent, err error) {
-	dir := filepath.Join(l.Dir, "state")
-	disk, err := store.Open(dir, store.Options{})
+// execution runs blocks of all transactions without an engine, and says what it committed, from genesis on.
+func (l *ledgerBench) execution(ctx context.Context, blockTxs int, f *LedgerFigures) (took spent, commits []commit, err error) {
+	disk, done, err := l.emptyStore()
 	if err != nil {
-		return storing, all, err
+		return took, nil, err
 	}
-	timed := &timedStore{Store: disk}
-	e := node.NewExecutor(l.network.Name, timed)
-	defer func() {
-		err = errors.Join(err, disk.Close(), os.RemoveAll(dir))
-	}()
+	defer func() { err = errors.Join(err, done()) }()
+	noted := &notedStore{Store: disk}
+	e := node.NewExecutor(l.network.Name, noted)
 	var genesis struct {
 		Time time.Time `json:"genesis_time"`
 	}
 	if err := json.Unmarshal(l.network.Genesis, &genesis); err != nil {
-		return storing, all, err
+		return took, nil, err
 	}
 	if _, err := e.Genesis(l.network.Doc, genesis.Time); err != nil {
-		return storing, all, err
+		return took, nil, err
 	}
-	timed.took = spent{}
 	before, err := stateSize(disk)
 	if err != nil {
-		return storing, all, err
+		return took, nil, err
 	}
-	all, err = measure(func() error {
+	took, err = measure(func() error {
 		height := hufu.Height(0)
 		for from := 0; from < len(l.txs); from += max(blockTxs, 1) {
 			if err := ctx.Err(); err != nil {
@@ -109,12 +109,48 @@ func (l *ledgerBench) execution(ctx context.Context, blockTxs int, f *LedgerFigu
 		return nil
 	})
 	if err != nil {
-		return timed.took, all, err
+		return took, nil, err
 	}
 	after, err := stateSize(disk)
 	f.State.Records = float64(after.records-before.records) / float64(len(l.txs))
 	f.State.Bytes = float64(after.bytes-before.bytes) / float64(len(l.txs))
-	return timed.took, all, err
+	return took, noted.commits, err
+}
+
+// storing makes the same commits in a store that nobody asked for anything before, and counts those after genesis.
+func (l *ledgerBench) storing(ctx context.Context, commits []commit) (took spent, err error) {
+	disk, done, err := l.emptyStore()
+	if err != nil {
+		return took, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	run := func(commits []commit) error {
+		for _, c := range commits {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			staged, err := disk.Stage(c.changes)
+			if err != nil {
+				return err
+			}
+			if err := disk.Commit(staged, c.height, c.meta); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := run(commits[:1]); err != nil {
+		return took, err
+	}
+	return measure(func() error { return run(commits[1:]) })
+}
+
+func (l *ledgerBench) emptyStore() (disk store.Store, done func() error, err error) {
+	dir := filepath.Join(l.Dir, "state")
+	if disk, err = store.Open(dir, store.Options{}); err != nil {
+		return nil, nil, err
+	}
+	return disk, func() error { return errors.Join(disk.Close(), os.RemoveAll(dir)) }, nil
 }
 
 // LedgerState is what a transaction adds to the state.
@@ -140,20 +176,26 @@ func stateSize(s store.Store) (n size, err error) {
 	return n, snap.Close()
 }
 
-// timedStore notes what writing takes.
-type timedStore struct {
+// commit is what one commit of a store is given.
+type commit struct {
+	changes []store.Change
+	height  hufu.Height
+	meta    []byte
+}
+
+// notedStore notes what is committed. What is staged is committed next.
+type notedStore struct {
 	store.Store
-	took spent
+	staged  []store.Change
+	commits []commit
 }
 
-func (t *timedStore) Stage(changes []store.Change) (s *store.Staged, err error) {
-	took, err := measure(func() (err error) { s, err = t.Store.Stage(changes); return err })
-	t.took.add(took)
-	return s, err
+func (n *notedStore) Stage(changes []store.Change) (*store.Staged, error) {
+	n.staged = changes
+	return n.Store.Stage(changes)
 }
 
-func (t *timedStore) Commit(s *store.Staged, height hufu.Height, meta []byte) error {
-	took, err := measure(func() error { return t.Store.Commit(s, height, meta) })
-	t.took.add(took)
-	return err
+func (n *notedStore) Commit(s *store.Staged, height hufu.Height, meta []byte) error {
+	n.commits = append(n.commits, commit{n.staged, height, meta})
+	return n.Store.Commit(s, height, meta)
 }
