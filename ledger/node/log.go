@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cometbft/cometbft/libs/log"
@@ -76,4 +79,40 @@ func valueOf(name string, keyvals []any) any {
 		}
 	}
 	return nil
+}
+
+// said keeps a failure that happens again and again from being logged each time.
+type said struct {
+	mu       sync.Mutex
+	failures map[string]bool
+}
+
+// maxSaid is how many different failures are told before the rest is kept quiet about: whoever knocks may bring
+// any number.
+const maxSaid = 16
+
+// first reports whether the failure is not one that was told since forget. Ports do not make it another.
+func (s *said) first(failure error) bool {
+	text := failure.Error()
+	var op *net.OpError
+	if errors.As(failure, &op) {
+		text = op.Op + ": " + op.Err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures[text] || len(s.failures) == maxSaid {
+		return false
+	}
+	if s.failures == nil {
+		s.failures = map[string]bool{}
+	}
+	s.failures[text] = true
+	return true
+}
+
+// forget is that all is well again.
+func (s *said) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = nil
 }

@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 )
@@ -25,5 +27,29 @@ func TestClock(t *testing.T) {
 		if err := checkClock(now, now.Add(behind)); !errors.Is(err, is) {
 			t.Errorf("%s behind: %v", behind, err)
 		}
+	}
+}
+
+// A failure is told once, whatever port it came from, until all is well again; and not all of any number.
+func TestSaid(t *testing.T) {
+	var s said
+	reset := func(port int) error {
+		return fmt.Errorf("a signer: %w", &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: port}, Err: errors.New("reset")})
+	}
+	other := errors.New("other")
+	for range 2 {
+		if !s.first(reset(1)) || s.first(reset(1)) || s.first(reset(2)) || !s.first(other) || s.first(other) || s.first(reset(3)) {
+			t.Error("not once")
+		}
+		s.forget()
+	}
+	told := 0
+	for i := range 10 * maxSaid {
+		if s.first(fmt.Errorf("number %d", i)) {
+			told++
+		}
+	}
+	if told != maxSaid {
+		t.Errorf("%d are told", told)
 	}
 }

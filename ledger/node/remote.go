@@ -99,6 +99,8 @@ type remote struct {
 	closing sync.Once
 	done    sync.WaitGroup
 
+	turned said // whom it did not let in, since a signer was
+
 	mu     sync.Mutex // one request at a time
 	link   net.Conn   // nil: not connected
 	public crypto.PubKey
@@ -158,10 +160,13 @@ func (r *remote) admit(c net.Conn) {
 		}
 	}
 	if err != nil {
-		r.log.Warn("no signer was let in", "from", c.RemoteAddr().String(), "error", err.Error())
+		if r.turned.first(err) { // it comes again four times a second
+			r.log.Warn("no signer was let in", "from", c.RemoteAddr().String(), "error", err.Error())
+		}
 		_ = c.Close()
 		return
 	}
+	r.turned.forget()
 	r.log.Info("the signer is connected")
 	r.catchUp()
 }

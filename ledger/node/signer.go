@@ -87,12 +87,11 @@ func RunSigner(ctx context.Context, cfg SignerConfig, validator, connection keys
 // serveNode calls a node and answers it, again and again.
 func serveNode(ctx context.Context, cfg SignerConfig, o *once, key signingKey, id, address string) {
 	log := cfg.Log.With("node", id)
-	said := ""
+	var failed said
 	for ctx.Err() == nil {
-		err := serveOnce(ctx, cfg, o, key, id, address, log)
-		if text := err.Error(); text != said && ctx.Err() == nil { // once, not four times a second
-			said = text
-			log.Warn("the node is not connected", "error", text)
+		err := serveOnce(ctx, cfg, o, key, id, address, &failed, log)
+		if ctx.Err() == nil && failed.first(err) {
+			log.Warn("the node is not connected", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -101,7 +100,9 @@ func serveNode(ctx context.Context, cfg SignerConfig, o *once, key signingKey, i
 	}
 }
 
-func serveOnce(ctx context.Context, cfg SignerConfig, o *once, key signingKey, id, address string, log *slog.Logger) error {
+// serveOnce answers a node over one connection. The node asks for the key first, and hangs up if it is not the one that it
+// knows.
+func serveOnce(ctx context.Context, cfg SignerConfig, o *once, key signingKey, id, address string, failed *said, log *slog.Logger) error {
 	dialer := net.Dialer{Timeout: handshakeTimeout}
 	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -114,15 +115,21 @@ func serveOnce(ctx context.Context, cfg SignerConfig, o *once, key signingKey, i
 	if err != nil {
 		return err
 	}
-	log.Info("signing for the node")
-	for {
+	for signing := false; ; {
 		// A node calls every second.
 		if err := link.SetDeadline(time.Now().Add(5 * pingInterval)); err != nil {
 			return err
 		}
 		var m privvalproto.Message
-		if _, err := protoio.NewDelimitedReader(link, maxSignerMessage).ReadMsg(&m); err != nil {
+		switch _, err := protoio.NewDelimitedReader(link, maxSignerMessage).ReadMsg(&m); {
+		case err != nil && !signing:
+			return fmt.Errorf("node: the node asks for nothing; why it does not take this signer is in its log: %w", err)
+		case err != nil:
 			return err
+		case !signing && m.GetPubKeyRequest() == nil:
+			signing = true
+			failed.forget()
+			log.Info("signing for the node")
 		}
 		answer, err := privval.DefaultValidationRequestHandler(o, m, string(cfg.Network))
 		if err != nil {
