@@ -31,6 +31,7 @@ type netStatus struct {
 	AppVersion uint64            `json:"app_version"`
 	Validators []validatorStatus `json:"validators"`
 	Upgrade    *upgradeStatus    `json:"upgrade,omitempty"` // the last that was agreed on
+	Genesis    *genesisStatus    `json:"genesis,omitempty"` // while no node that was asked has a block
 
 	Convictions []audit.Conviction `json:"convictions,omitempty"` // of validators, the newest first
 }
@@ -44,9 +45,18 @@ type nodeStatus struct {
 	Peers   []string     `json:"peers,omitempty"`    // as it says
 	Error   string       `json:"error,omitempty"`
 
+	trust     client.Trust
 	transport *client.HTTP
 	client    *client.Client
 	at        client.Signed // at the height of comparison
+}
+
+// genesisStatus is what the first block waits for: the time, then more than two thirds of the power.
+type genesisStatus struct {
+	Time       time.Time `json:"time"`
+	Begun      bool      `json:"begun"` // by this machine's clock
+	Validators int       `json:"validators"`
+	Power      int64     `json:"power"`
 }
 
 type upgradeStatus struct {
@@ -70,7 +80,8 @@ func (a *app) netStatusCmd() *cobra.Command {
 		Short: "Show how a network's nodes are, and whether they agree",
 		Long: `Asks the nodes of the homes, or at the URLs, that are named (default: of --home) for their newest state, verifies
 what they answer from the genesis on, and compares the app hashes at the highest height that all of them have.
-Ends with status 1 when a node does not answer or they disagree. Whom a node is connected to is its own word.`,
+Ends with status 1 when a node does not answer or they disagree, and says what a network waits for that has no
+block yet. Whom a node is connected to is its own word.`,
 		Example: "  hufu net status --wait 1m ./harbour/node1 ./harbour/node2\n  hufu net status --home ./net https://node.harbour.example",
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.awaitStatus(c.Context(), args, wait)
@@ -152,6 +163,7 @@ func (a *app) netStatus(ctx context.Context, named []string) (*netStatus, error)
 		}
 	}
 	each(askHead)
+	s.Genesis = s.beginning()
 	s.Height = s.common()
 	each(func(ctx context.Context, n *nodeStatus) (err error) {
 		n.at, err = n.client.SignedAt(ctx, s.Height)
@@ -171,6 +183,9 @@ func (a *app) statusNode(name string) (nodeStatus, hufu.Network, error) {
 		return nodeStatus{}, "", err
 	}
 	n := nodeStatus{Node: name}
+	if n.trust, err = h.Trust(); err != nil {
+		return n, "", noGenesis(err)
+	}
 	if url == "" {
 		running, err := h.GetRunning()
 		if errors.Is(err, home.ErrNotRunning) {
@@ -182,14 +197,10 @@ func (a *app) statusNode(name string) (nodeStatus, hufu.Network, error) {
 		}
 		url = running.Node
 	}
-	trust, err := h.Trust()
-	if err != nil {
-		return n, "", noGenesis(err)
-	}
 	if n.transport, err = client.Dial(url); err != nil {
 		return n, "", hint(err, "name a directory with a home, or the URL of a node's RPC such as http://127.0.0.1:26657")
 	}
-	n.client, err = client.New(trust, n.transport, client.Options{})
+	n.client, err = client.New(n.trust, n.transport, client.Options{})
 	return n, h.Network(), err
 }
 
@@ -201,17 +212,45 @@ func (n *nodeStatus) keeps() string {
 	return fmt.Sprintf("blocks from %d on", n.First)
 }
 
-func askHead(ctx context.Context, n *nodeStatus) error {
+// errNoBlock is what a node says that waits for its first block.
+var errNoBlock = errors.New("it has no block yet")
+
+func askHead(ctx context.Context, n *nodeStatus) (err error) {
+	if n.First, err = n.transport.First(ctx); err != nil {
+		return err
+	}
+	if n.Peers, err = n.transport.Peers(ctx); err != nil {
+		return err
+	}
+	if n.First == 0 {
+		return errNoBlock
+	}
 	head, err := n.client.Head(ctx)
 	if err != nil {
 		return err
 	}
 	n.Height, n.Time, n.AppHash = head.Height, &head.Time, &head.AppHash
-	if n.First, err = n.transport.First(ctx); err != nil {
-		return err
+	return nil
+}
+
+// beginning is what the network's first block waits for, nil when there is one, or when no node says that there is none.
+func (s *netStatus) beginning() *genesisStatus {
+	begins := s.Nodes[0].trust.GenesisTime
+	waits := begins.After(time.Now())
+	for i := range s.Nodes {
+		if s.Nodes[i].Height > 0 {
+			return nil
+		}
+		waits = waits || s.Nodes[i].Error == errNoBlock.Error()
 	}
-	n.Peers, err = n.transport.Peers(ctx)
-	return err
+	if !waits {
+		return nil
+	}
+	g := &genesisStatus{Time: begins, Begun: !begins.After(time.Now()), Validators: len(s.Nodes[0].trust.Validators)}
+	for _, v := range s.Nodes[0].trust.Validators {
+		g.Power += v.Power
+	}
+	return g
 }
 
 func (n *nodeStatus) close() {
@@ -288,13 +327,23 @@ func (s *netStatus) compare(ctx context.Context) error {
 func printNetStatus(w io.Writer, s *netStatus) {
 	fmt.Fprintf(w, "network %s\n", s.Network)
 	for _, n := range s.Nodes {
-		if n.Error != "" {
+		switch {
+		case n.Error == errNoBlock.Error():
+			fmt.Fprintf(w, "  %s: %s, %d peers\n", n.Node, n.Error, len(n.Peers))
+			continue
+		case n.Error != "":
 			fmt.Fprintf(w, "  %s: %s\n", n.Node, n.Error)
 			continue
 		}
 		fmt.Fprintf(w, "  %s: height %d, %s, app hash %s, %s, %d peers\n", n.Node, n.Height, n.Time.Format(time.RFC3339), n.AppHash, n.keeps(), len(n.Peers))
 	}
-	switch {
+	switch g := s.Genesis; {
+	case g != nil && !g.Begun:
+		fmt.Fprintf(w, "the network begins at %s, in %s: until then its nodes wait and answer nothing\n", g.Time.UTC().Format(time.RFC3339), time.Until(g.Time).Round(time.Second))
+		return
+	case g != nil:
+		fmt.Fprintf(w, "these nodes wait for the first block: validators with more than 2/3 of the power of %d, which %d have, must be there and connected\n", g.Power, g.Validators)
+		return
 	case s.AppHash == "":
 		fmt.Fprintln(w, "no node answers")
 		return

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -250,6 +251,62 @@ func TestNetworkOfFour(t *testing.T) {
 		if err := m.end(name, syscall.SIGTERM); err != nil {
 			t.Errorf("%s did not stop by itself: %v\n%s", name, err, m.logs())
 		}
+	}
+}
+
+// A network that has not begun: its time is to come, then a validator is missing. The account says what is waited for.
+func TestNetworkBeforeItsFirstBlock(t *testing.T) {
+	m := foundMembers(t, 2)
+	both := []string{"node1", "node2"}
+	genesis := filepath.Join(m.home("node1"), "genesis.json")
+	now, err := os.ReadFile(genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	later := regexp.MustCompile(`"genesis_time": *"[^"]*"`).ReplaceAll(now, []byte(`"genesis_time": "`+begins.Format(time.RFC3339)+`"`))
+	if bytes.Equal(now, later) {
+		t.Fatalf("%s", now)
+	}
+	write := func(raw []byte) {
+		t.Helper()
+		if err := os.WriteFile(genesis, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(later)
+	m.start("node1")
+	for end := time.Now().Add(readyTimeout); !strings.Contains(m.logs(), "the node waits until then"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(m.logs())
+		}
+	}
+	if s := m.status("node1"); s.Genesis == nil || s.Genesis.Begun || !s.Genesis.Time.Equal(begins) || s.well() {
+		t.Errorf("before its time: %+v", s)
+	}
+	m.end("node1", syscall.SIGKILL)
+	write(now)
+	if err := os.RemoveAll(filepath.Join(m.home("node1"), "node")); err != nil { // which has the other one
+		t.Fatal(err)
+	}
+
+	m.start("node1")
+	s := m.until("node1 is up", func(s netStatus) bool { return s.Nodes[0].Error == errNoBlock.Error() }, "node1")
+	if s.Genesis == nil || !s.Genesis.Begun || s.Genesis.Validators != 2 || s.Genesis.Power != 20 || s.well() {
+		t.Errorf("one of two: %+v", s)
+	}
+	var text strings.Builder
+	printNetStatus(&text, &s)
+	if !strings.Contains(text.String(), "it has no block yet, 0 peers") || !strings.Contains(text.String(), "more than 2/3 of the power of 20, which 2 have") {
+		t.Errorf("%s", text.String())
+	}
+	m.start("node2")
+	if s := m.until("both are up", answering(0), both...); s.Genesis != nil {
+		t.Errorf("it has begun: %+v", s)
+	}
+	m.end("node2", syscall.SIGKILL)
+	if s := m.status(both...); s.Genesis != nil {
+		t.Errorf("it began before: %+v", s)
 	}
 }
 
