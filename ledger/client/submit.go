@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -191,10 +192,16 @@ func (c *Client) leave(waiters []*waiter) {
 }
 
 // offer broadcasts transactions in their order, each until a node has room. When another node takes the lead
-// before they are in blocks, they are offered to that one, too: the first may have kept them to itself.
+// before they are in blocks, they are offered to that one, too: the first may have kept them to itself. So are
+// those that a node took before one that it refused.
 func (c *Client) offer(ctx context.Context, waiters []*waiter) {
 	lead, next, failed := c.lead(), 0, 0
-	for ctx.Err() == nil {
+	giveUp := func(first, rest error) {
+		c.giveUp(ctx, waiters[next:], first, rest)
+		waiters = slices.DeleteFunc(waiters, c.decided)
+		next = len(waiters)
+	}
+	for ctx.Err() == nil && len(waiters) > 0 {
 		if l := c.lead(); l != lead {
 			lead, next = l, 0
 		}
@@ -211,8 +218,8 @@ func (c *Client) offer(ctx context.Context, waiters []*waiter) {
 		}
 		head, err := c.Head(ctx)
 		if err != nil {
-			c.giveUp(ctx, waiters[next:], errors.Join(c.noRoom(w), err), err)
-			return
+			giveUp(errors.Join(c.noRoom(w), err), err)
+			continue
 		}
 		a, err := lead.Broadcast(ctx, w.raw)
 		if err != nil {
@@ -220,20 +227,18 @@ func (c *Client) offer(ctx context.Context, waiters []*waiter) {
 				continue
 			}
 			err = errors.Join(ErrUnknownOutcome, unreachable(err)) // it may have got there
-			c.giveUp(ctx, waiters[next:], err, err)
-			return
+			giveUp(err, err)
+			continue
 		}
 		failed = 0
 		switch {
 		case c.takes(w, a):
 			next++
 		case a.Rule != RuleBusy:
-			c.giveUp(ctx, waiters[next:], &hufu.Refusal{Rule: a.Rule, Detail: a.Detail}, nil)
-			return
+			giveUp(&hufu.Refusal{Rule: a.Rule, Detail: a.Detail}, nil)
 		default:
 			if _, err := c.Await(ctx, head.Height+1); err != nil {
-				c.giveUp(ctx, waiters[next:], errors.Join(c.noRoom(w), err), err)
-				return
+				giveUp(errors.Join(c.noRoom(w), err), err)
 			}
 		}
 	}

@@ -163,6 +163,41 @@ func TestSubmitAllToAnotherNode(t *testing.T) {
 	}
 }
 
+// What a node took before one that it refused is offered to another node all the same, when that takes the lead.
+func TestSubmitAllRefusedThenToAnotherNode(t *testing.T) {
+	s := newScene(t)
+	p := s.person(s.honest())
+	w := s.watched(client.Options{}, s.trust(), s.liar.URL(), s.node.URL())
+	if _, err := w.Head(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	raws := p.updates(2)
+	p.sequence += 5
+	raws = append(raws, p.update("ahead"), p.update("after"))
+	offered := 0
+	s.liar.Lie(func(e *clienttest.Exchange) {
+		if e.Method != broadcast {
+			return
+		}
+		// It takes two, and has them in no block; refuses the third; and is gone.
+		if offered++; offered < 3 {
+			swallow(e)
+			return
+		}
+		s.liar.Lie(func(e *clienttest.Exchange) { e.Drop() })
+	})
+	got := w.SubmitAll(s.ctx, raws, nil)
+	for i, o := range got[:2] {
+		if o.Err != nil {
+			t.Errorf("number %d: %+v", i, o)
+		}
+	}
+	wantRule(t, got[2].Err, machine.RuleSequence)
+	if !errors.Is(got[3].Err, client.ErrNotOffered) {
+		t.Errorf("%+v", got[3])
+	}
+}
+
 // Busy nodes are waited for, without another one's being offered first.
 func TestSubmitAllToABusyNode(t *testing.T) {
 	s := newScene(t)
