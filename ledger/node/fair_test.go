@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/node/sample"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 	"github.com/hufu-id/hufu/ledger/store"
 	"github.com/hufu-id/hufu/ledger/tx"
@@ -183,5 +186,35 @@ func TestBadSourceIsBarred(t *testing.T) {
 	}
 	if n := c.app.Refusals(); n.Bad != 2*(node.MaxBad+1) || n.Barred != 3 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// What the state refuses is held against nobody who passes it on, signed or forged, and no signature of it is verified.
+func TestRefusedByTheStateIsNotBad(t *testing.T) {
+	c := newCouncil(t, 1)
+	before := c.create(1)
+	c.commit([][]byte{before})
+	c.commit(nil)
+	one := key(t, keys.Ed25519, 1)
+	poor := createWith(t, c.net, one, one, nil, sample.Lifetime)
+	verified := c.app.Verified()
+	for name, refused := range map[string]badTx{
+		"without quota":            {poor, gov.RuleNoQuota},
+		"without quota, forged":    {altered(t, poor, func(m *message) { m.Signatures[0].Sig[3] ^= 1 }), gov.RuleNoQuota},
+		"expired":                  {createWith(t, c.net, one, one, &c.net.Members[0].ID, 1), machine.RuleExpired},
+		"committed before":         {before, did.RuleExists},
+		"committed before, forged": {altered(t, before, func(m *message) { m.Signatures[0].Sig[3] ^= 1 }), did.RuleExists},
+	} {
+		for range 2 * node.MaxBad {
+			if err := c.app.OfferFromPeer(refused.raw, "peer"); hufu.RuleOf(err) != refused.rule {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	if n := c.app.Refusals(); n.Bad != 0 || n.Barred != 0 || c.app.Verified() != verified {
+		t.Errorf("%+v, %d signatures", n, c.app.Verified()-verified)
+	}
+	if err := c.app.OfferFromPeer(c.create(2), "peer"); err != nil {
+		t.Errorf("the peer is not listened to: %v", err)
 	}
 }

@@ -25,6 +25,11 @@ func (s source) client() bool { return s != "" && !strings.HasPrefix(string(s), 
 // What comes with a signature that does not hold, or cannot be read, is nobody's transaction: no quota pays for
 // looking at it. So its source does: after maxBad of them it is not listened to until they are forgotten, one in
 // badForgotten. An honest client sends none; an honest peer passes on what it has checked.
+//
+// What the state refuses, as what has no quota, is held against nobody, whether its signatures hold or not: they are not
+// looked at. At the end of a quota or behind by a block, an honest peer passes on thousands of it. Whoever wants to have
+// it refused here for nothing need not forge: a key of their own signs it as well. It costs less than one signature,
+// and a source has no more of it on its way than its share of the intake.
 const (
 	maxBad       = 32
 	badForgotten = time.Second
