@@ -3,6 +3,8 @@ package disktest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 )
@@ -22,12 +24,34 @@ func Mount(t testing.TB, dir string, size uint64) *Disk {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, bytes(size)); err != nil {
 		t.Skipf("a file system to fill or to protect needs the right to mount one (root): %v", err)
 	}
+	done, err := afterwards("umount", "-l", dir) // who still has files there may end later
+	if err != nil {
+		t.Error(errors.Join(err, syscall.Unmount(dir, syscall.MNT_DETACH)))
+		t.FailNow()
+	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil { // who still has files there may end later
+		if err := done(); err != nil {
 			t.Error(err)
 		}
 	})
 	return d
+}
+
+// afterwards runs a command when done is called, or when this process ends, also if it is killed: what the command waits
+// for to end is a pipe of this process.
+func afterwards(command ...string) (done func() error, err error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c := exec.Command("sh", append([]string{"-c", `read -r _; exec "$0" "$@"`}, command...)...)
+	c.Stdin = read
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no signal to the tests' group ends it
+	err = errors.Join(c.Start(), read.Close())
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	return func() error { return errors.Join(write.Close(), c.Wait()) }, nil
 }
 
 func bytes(size uint64) string { return fmt.Sprintf("size=%d", size) }
