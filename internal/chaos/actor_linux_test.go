@@ -178,13 +178,15 @@ func (m *member) propose(ctx context.Context) error {
 	return p.Stop()
 }
 
-// The flood: more than a node can take beside its other work, by as many hands as make it wait for none.
+// The flood: more than a node can take beside its other work, by as many hands as make it wait for none. What it sends is
+// made before it begins: the machine's work meanwhile is the nodes'.
 const (
 	floodHands  = 16
-	floodForged = 16 // of the first ones; of many more, the node listens to nothing that comes from there
+	floodForged = 16   // of many more, the node listens to nothing that comes from there
+	floodReady  = 2048 // more than the quota pays for: what is refused for want of it is sent again
 )
 
-// flooded is what the flood tells at its end.
+// flooded is what the flood tells, with nothing in it when it begins, and at its end.
 type flooded struct {
 	Sent     int               `json:"sent"`
 	Admitted int               `json:"admitted"`
@@ -198,24 +200,32 @@ func (m *member) flood(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
+	first := uint64(time.Now().UnixNano()) // no other round's
+	ready := make(chan []byte, floodReady)
+	for number := range uint64(floodReady) {
+		raw, err := m.person(first+number, sample.Lifetime)
+		if err != nil {
+			return err
+		}
+		if number < floodForged {
+			raw = forged(raw)
+		}
+		ready <- raw
+	}
+	if err := m.tell.Encode(flooded{}); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	out := flooded{Refused: map[hufu.Rule]int{}}
-	first := uint64(time.Now().UnixNano()) // no other round's
-	next := first
 	for range floodHands {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				mu.Lock()
-				next++
-				number := next
-				mu.Unlock()
-				raw, err := m.person(number, sample.Lifetime)
-				if err != nil {
+				var raw []byte
+				select {
+				case raw = <-ready: // and there is room to put it back
+				case <-ctx.Done():
 					return
-				}
-				if number <= first+floodForged {
-					raw = forged(raw)
 				}
 				a, err := c.Broadcast(ctx, raw)
 				mu.Lock()
@@ -228,6 +238,9 @@ func (m *member) flood(ctx context.Context) error {
 					out.Refused[a.Rule]++
 				}
 				mu.Unlock()
+				if a.Rule != "" && a.Rule != machine.RuleSignature {
+					ready <- raw
+				}
 			}
 		})
 	}

@@ -186,67 +186,93 @@ func (r *run) refused(l *lied, liar *node) bool {
 	return true
 }
 
-// flooding is a flood under way.
+// flooding is the floods of a network, one after the other.
 type flooding struct {
 	member *node
-	actor  *node
+	actor  *node // nil: it is calm
 	since  time.Duration
+	all    flooded
+
+	before, during []wait // of the others
 }
 
+// flood begins when the flood has all that it sends.
 func (r *run) flood(_ *step, nodes []*node) error {
-	if r.flooding != nil || len(nodes) != 1 {
+	f := &r.flooding
+	if f.actor != nil || len(nodes) != 1 {
 		return errors.New("one floods at a time")
 	}
 	a, err := r.actor("flood", nodes[0], nodes[0].space)
-	r.flooding = &flooding{nodes[0], a, r.load.now()}
-	return err
-}
-
-// calm ends the flood: the member's quota paid for all of it that came onto the ledger, the rest was refused, and
-// everybody else went on. How long they waited is told beside how long they did before; it is no check here, where
-// the flood and all nodes have two cores.
-func (r *run) calm(*step, []*node) error {
-	f := r.flooding
-	if f == nil {
-		return errors.New("nobody floods")
-	}
-	r.flooding = nil
-	until := r.load.now()
-	if err := dismiss(f.actor); err != nil {
+	if err != nil {
 		return err
 	}
-	out, err := told[flooded](f.actor.log())
-	if err != nil || len(out) != 1 {
-		return fmt.Errorf("%s told %v: %w", f.actor, out, err)
+	r.until(a.String()+" begins", func() (bool, string) { return strings.Contains(a.log(), "}") || !a.up(), a.log() })
+	f.before = append(f.before, r.others(nodes[0], f.since, r.load.now())...)
+	for _, n := range r.nodes {
+		n.noRoom.Store(0)
 	}
-	if out[0].Refused[gov.RuleQuotaExhausted] == 0 || out[0].Refused[machine.RuleSignature] == 0 || out[0].Admitted == 0 {
-		return fmt.Errorf("the flood was not refused what exceeds the quota and what is forged: %+v", out[0])
+	f.member, f.actor, f.since = nodes[0], a, r.load.now()
+	return nil
+}
+
+// calm ends the flood. The member's quota paid for all of it that came onto the ledger, and the rest was refused. Nobody else
+// was refused for want of room, and of the others 99 of 100 waited at most twice as many blocks, and one, as between
+// floods: how long those take is the machine's affair, and the flood's and all nodes' have two cores.
+func (r *run) calm(*step, []*node) error {
+	f := &r.flooding
+	if f.actor == nil {
+		return errors.New("nobody floods")
+	}
+	a, until := f.actor, r.load.now()
+	f.actor = nil
+	if err := dismiss(a); err != nil {
+		return err
+	}
+	lines, err := told[flooded](a.log())
+	if err != nil || len(lines) != 2 {
+		return fmt.Errorf("%s told %v: %w", a, lines, err)
+	}
+	f.all.add(&lines[1])
+	if f.all.Refused[gov.RuleQuotaExhausted] == 0 || f.all.Refused[machine.RuleSignature] == 0 || f.all.Admitted == 0 {
+		return fmt.Errorf("the flood was not refused what exceeds the quota and what is forged: %+v", f.all)
 	}
 	if err := r.metered(f.member); err != nil {
 		return err
 	}
+	during := r.others(f.member, f.since, until)
+	f.during, f.since = append(f.during, during...), r.load.now()
 	for _, n := range r.nodes {
 		if n == f.member {
 			continue
 		}
-		if len(r.load.through(n, f.since, until)) == 0 {
+		if !slices.ContainsFunc(during, func(w wait) bool { return w.through == n.String() }) {
 			return fmt.Errorf("nothing came through %s while %s flooded", n, f.member)
 		}
+		if refused := n.noRoom.Load(); refused > 0 {
+			return fmt.Errorf("%s had %d times no room for its own clients, while %s flooded", n, refused, f.member)
+		}
 	}
-	before, during := r.load.except(f.member, r.calmed, f.since), r.load.except(f.member, f.since, until)
-	r.say("flood of %d transactions, %d admitted, refused: %v; the others' waits: %s before (of %d), %s during it (of %d): %.1f times",
-		out[0].Sent, out[0].Admitted, out[0].Refused, percentile(before), len(before), percentile(during), len(during),
-		float64(percentile(during))/float64(percentile(before)))
-	r.calmed = r.load.now()
-	return nil
+	blocks := func(w wait) hufu.Height { return w.blocks }
+	took := func(w wait) time.Duration { return (w.back - w.call).Round(time.Millisecond) }
+	r.say("flood of %d transactions, %d admitted, refused: %v; the others waited %d blocks (99 %% of %d; half of them %d) between floods, %d (of %d; %d) in them: %s, %s",
+		f.all.Sent, f.all.Admitted, f.all.Refused, percentile(99, f.before, blocks), len(f.before), percentile(50, f.before, blocks),
+		percentile(99, f.during, blocks), len(f.during), percentile(50, f.during, blocks), percentile(99, f.before, took), percentile(99, f.during, took))
+	return checkFair(f.before, f.during)
 }
 
-// percentile is the 99th of sorted times.
-func percentile(sorted []time.Duration) time.Duration {
-	if len(sorted) == 0 {
-		return 0
+func (f *flooded) add(more *flooded) {
+	f.Sent, f.Admitted = f.Sent+more.Sent, f.Admitted+more.Admitted
+	if f.Refused == nil {
+		f.Refused = map[hufu.Rule]int{}
 	}
-	return sorted[(len(sorted)*99+99)/100-1]
+	for rule, n := range more.Refused {
+		f.Refused[rule] += n
+	}
+}
+
+// others are the waits between two moments of who is not the member's client.
+func (r *run) others(member *node, from, to time.Duration) []wait {
+	return slices.DeleteFunc(r.load.waited(from, to), func(w wait) bool { return w.through == member.String() })
 }
 
 // metered wants a member to have used nearly all of its quota, and no more, and the others not even half of theirs.

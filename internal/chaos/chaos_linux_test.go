@@ -129,7 +129,7 @@ func play(t *testing.T, scenarios []*scenario) {
 
 // playOne plays all rounds of the scenario.
 func (r *run) playOne() error {
-	r.calmed = r.load.now()
+	r.flooding = flooding{since: r.load.now()}
 	for round := range r.scenario.Rounds {
 		if err := r.take(round); err != nil {
 			return fmt.Errorf("%s: %w", r.scenario.name, err)

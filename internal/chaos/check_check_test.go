@@ -151,3 +151,42 @@ func TestChecks(t *testing.T) {
 		t.Error("evidence that is not there was found")
 	}
 }
+
+// Whose transactions wait twice as long is at the limit, and one of 100 does not count.
+func TestCheckFair(t *testing.T) {
+	waits := func(blocks ...hufu.Height) (out []wait) {
+		for range 99 {
+			out = append(out, wait{blocks: blocks[0]})
+		}
+		for _, b := range blocks[1:] {
+			out = append(out, wait{blocks: b})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		before, during []wait
+		fair           bool
+	}{
+		"the same":            {waits(2), waits(2), true},
+		"twice and one":       {waits(2), waits(5), true},
+		"longer":              {waits(2), waits(6), false},
+		"one of 100":          {waits(2), waits(2, 50), true},
+		"two":                 {waits(2), waits(2, 50, 50), false},
+		"one was slow before": {waits(2, 50), waits(6), false},
+		"nothing before":      {nil, waits(2), false},
+		"nothing comes in":    {waits(2), nil, false},
+	} {
+		if err := checkFair(c.before, c.during); (err == nil) != c.fair {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	h := newHistory()
+	h.took(time.Month(1), 0, 5, client.Receipt{Height: 8})
+	h.took(time.Month(2), 0, 5, client.Receipt{Height: 4}) // it was in a block that others had seen
+	until := h.now()
+	h.took(time.Month(3), 0, 5, client.Receipt{Height: 9})
+	h.took(time.Month(3), -1, 5, client.Receipt{Height: 9})
+	if w := h.waited(0, until); len(w) != 2 || w[0].blocks != 3 || w[0].through != "January" || w[1].blocks != 0 {
+		t.Errorf("%+v", w)
+	}
+}

@@ -209,3 +209,12 @@ func checkReads(c *chain, ops []operation) error {
 	}
 	return nil
 }
+
+// checkFair wants 99 of 100 waits during something to be of at most twice as many blocks as before it, and one.
+func checkFair(before, during []wait) error {
+	blocks := func(w wait) hufu.Height { return w.blocks }
+	if is, was := percentile(99, during, blocks), percentile(99, before, blocks); len(before) == 0 || len(during) == 0 || is > 2*was+1 {
+		return fmt.Errorf("99 of 100 of %d transactions waited up to %d blocks, and up to %d (of %d) before", len(during), is, was, len(before))
+	}
+	return nil
+}

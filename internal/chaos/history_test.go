@@ -54,6 +54,7 @@ type operation struct {
 type wait struct {
 	through    string
 	call, back time.Duration // since the history began
+	blocks     hufu.Height   // from the newest that anybody had seen to the one that it is in
 }
 
 func newHistory() *history {
@@ -72,34 +73,37 @@ func (h *history) acknowledged(r client.Receipt) {
 	h.progress = make(chan struct{})
 }
 
-// took notes that a creator was acknowledged now what it submitted through a node.
-func (h *history) took(n fmt.Stringer, since time.Duration) {
+// took notes that a creator was acknowledged now what it submitted through a node at a moment when a height had been
+// seen.
+func (h *history) took(n fmt.Stringer, since time.Duration, seen hufu.Height, r client.Receipt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.waits = append(h.waits, wait{n.String(), since, h.now()})
+	h.waits = append(h.waits, wait{n.String(), since, h.now(), r.Height - min(seen, r.Height)})
 }
 
-// through are the waits for what was submitted through a node and answered between two moments.
-func (h *history) through(n fmt.Stringer, from, to time.Duration) []time.Duration {
-	return h.between(from, to, func(through string) bool { return through == n.String() })
-}
-
-// except are those of all other nodes.
-func (h *history) except(n fmt.Stringer, from, to time.Duration) []time.Duration {
-	return h.between(from, to, func(through string) bool { return through != n.String() })
-}
-
-// between is shortest first.
-func (h *history) between(from, to time.Duration, at func(through string) bool) (out []time.Duration) {
+// waited are the waits of what was submitted and acknowledged between two moments.
+func (h *history) waited(from, to time.Duration) (out []wait) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.waits {
-		if w.call >= from && w.back <= to && at(w.through) {
-			out = append(out, w.back-w.call)
+		if w.call >= from && w.back <= to {
+			out = append(out, w)
 		}
 	}
-	slices.Sort(out)
 	return out
+}
+
+// percentile is that of what is counted of the waits, 0 of none.
+func percentile[T cmp.Ordered](percent int, of []wait, count func(wait) T) (out T) {
+	var all []T
+	for _, w := range of {
+		all = append(all, count(w))
+	}
+	if len(all) == 0 {
+		return out
+	}
+	slices.Sort(all)
+	return all[(len(all)*percent+99)/100-1]
 }
 
 func (h *history) done(o operation) {

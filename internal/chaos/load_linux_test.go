@@ -112,7 +112,8 @@ func inception(key keys.Signer) *tx.DIDCreate {
 func (l *load) create(ctx context.Context, n *node) {
 	for ctx.Err() == nil {
 		l.call(ctx, n, func(ctx context.Context) error {
-			p, err := l.person(n, l.floor())
+			seen := l.floor()
+			p, err := l.person(n, seen)
 			if err != nil {
 				return err
 			}
@@ -120,7 +121,7 @@ func (l *load) create(ctx context.Context, n *node) {
 			receipt, err := n.client.Submit(ctx, p.raw)
 			if err == nil {
 				l.acknowledged(receipt)
-				l.took(n, since)
+				l.took(n, since, seen, receipt)
 			}
 			return err
 		})

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/client"
 	ledgernode "github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/proof"
+	"github.com/hufu-id/hufu/ledger/state/gov"
 	"github.com/hufu-id/hufu/ledger/state/machine"
 )
 
@@ -71,7 +73,8 @@ type node struct {
 	id        hufu.ID // the member
 	control   keys.Signer
 	validator keys.PublicKey
-	metered   bool // its quota will not be enough
+	metered   bool         // its quota will not be enough
+	noRoom    atomic.Int64 // refusals of its clients because others had taken the room, or the quota
 
 	binary string   // in place of the network's
 	env    []string // of the process, besides
@@ -239,12 +242,26 @@ func (w *network) member(i int, space *namespace) *node {
 // dial is a client of a node that believes the genesis and nothing else.
 func (w *network) dial(n *node) *client.Client {
 	w.t.Helper()
-	c, err := client.New(w.trust, n.rpc, client.Options{})
+	c, err := client.New(w.trust, counting{n.rpc, n}, client.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = c.Close() }) // always nil
 	return c
+}
+
+// counting counts what a node has no room for.
+type counting struct {
+	client.Transport
+	node *node
+}
+
+func (c counting) Broadcast(ctx context.Context, raw []byte) (client.Admission, error) {
+	a, err := c.Transport.Broadcast(ctx, raw)
+	if a.Rule == client.RuleBusy || a.Rule == gov.RuleQuotaExhausted {
+		c.node.noRoom.Add(1)
+	}
+	return a, err
 }
 
 // relay listens on this machine and connects whoever comes with the RPC in a namespace.

@@ -109,8 +109,7 @@ type run struct {
 	disk     *disktest.Disk
 	lied     []lied
 	convicts []*node
-	calmed   time.Duration // when the scenario, or the last flood of it, was over
-	flooding *flooding
+	flooding flooding
 }
 
 // say notes in the test's output what happens when.
