@@ -70,6 +70,15 @@ func (n *naive) prove(key []byte) []byte {
 	return EncodeAbsence(key, left, right)
 }
 
+// all is the records in the order of their leaves.
+func (n *naive) all() []KV {
+	var out []KV
+	for _, kh := range n.sorted() {
+		out = append(out, n.records[kh])
+	}
+	return out
+}
+
 func records(n int) []KV {
 	var out []KV
 	for i := range n {
@@ -149,6 +158,12 @@ func TestAnySet(t *testing.T) {
 			if VerifyValue(root, r.Key, append([]byte("x"), r.Value...), p) == nil {
 				rt.Fatal("another value proven")
 			}
+			if key, value, err := Open(root, p); len(all) > 0 && (err != nil || !bytes.Equal(key, r.Key) || !bytes.Equal(value, r.Value) || (value == nil) != (r.Value == nil)) {
+				rt.Fatalf("opened: %q = %q, %v", key, value, err)
+			}
+			if all := n.all(); !bytes.Equal(Prove(all, [][]byte{r.Key})[0], p) {
+				rt.Fatal("another proof")
+			}
 		}
 		slices.Reverse(all)
 		if mustRoot(t, all) != root {
@@ -205,6 +220,14 @@ func TestForged(t *testing.T) {
 	} {
 		if err := VerifyValue(root, tt.key, tt.value, tt.proof); hufu.RuleOf(err) != tt.want {
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+		// What it does prove, if anything, is true.
+		key, value, err := Open(root, tt.proof)
+		if err == nil && !bytes.Equal(n.records[HashKey(key)].Value, value) {
+			t.Errorf("%s: opened as %q = %q", name, key, value)
+		}
+		if claim := slices.Contains([]string{"empty key", "empty value", "presence of absent", "absence of present", "absence of another"}, name); (err == nil) != claim {
+			t.Errorf("%s: opened with %v", name, err)
 		}
 	}
 }
@@ -290,6 +313,12 @@ func FuzzVerifyValue(f *testing.F) {
 				t.Fatalf("%q = %q was proven", key, value)
 			}
 		} else if hufu.RuleOf(err) == "" {
+			t.Fatalf("not a refusal: %v", err)
+		}
+		key, value, err = Open(root, proof)
+		if err == nil && !bytes.Equal(n.records[HashKey(key)].Value, value) {
+			t.Fatalf("%q = %q was opened", key, value)
+		} else if err != nil && hufu.RuleOf(err) == "" {
 			t.Fatalf("not a refusal: %v", err)
 		}
 	})

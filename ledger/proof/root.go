@@ -57,6 +57,32 @@ func Root(records []KV) (hufu.Digest, error) {
 	return Subtree(leaves, 0).Hash, nil
 }
 
+// Prove proves keys of a whole state, given as its records in the order of SHA-256(key), as [Root] takes them. The
+// proofs are those that [VerifyValue] takes.
+func Prove(records []KV, keys [][]byte) [][]byte {
+	leaves := make([]Leaf, len(records))
+	for i, r := range records {
+		leaves[i] = LeafOf(r.Key, r.Value)
+	}
+	at := func(i int) *Membership {
+		if i < 0 || i >= len(records) {
+			return nil
+		}
+		return &Membership{KV: records[i], Path: PathIn(leaves, 0, i, nil)}
+	}
+	out := make([][]byte, len(keys))
+	for n, key := range keys {
+		hash := HashKey(key)
+		i, found := slices.BinarySearchFunc(leaves, hash, func(l Leaf, h hufu.Digest) int { return bytes.Compare(l.KeyHash[:], h[:]) })
+		if found {
+			out[n] = at(i).Encode()
+		} else {
+			out[n] = EncodeAbsence(key, at(i-1), at(i))
+		}
+	}
+	return out
+}
+
 // Subtree is the subtree at depth that holds exactly these leaves. They are strictly sorted by
 // KeyHash and agree on its first depth bits.
 func Subtree(leaves []Leaf, depth int) Node {

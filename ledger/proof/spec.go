@@ -66,6 +66,30 @@ func VerifyValue(root hufu.Digest, key, value, proof []byte) error {
 	if err != nil {
 		return err
 	}
+	return verify(root, key, value, p)
+}
+
+// Open reads what a proof in the form of [VerifyValue] proves under root: a record or, with a nil value, that there is
+// none under key. It refuses as VerifyValue does; a proof about the empty state does not name a key.
+func Open(root hufu.Digest, proof []byte) (key, value []byte, err error) {
+	p, err := decode(proof)
+	if err != nil {
+		return nil, nil, err
+	}
+	if exist := p.GetExist(); exist != nil {
+		if key, value = exist.Key, exist.Value; len(value) == 0 {
+			return nil, nil, hufu.Refuse(RuleNotProven, "an empty value is never in the state")
+		}
+	} else {
+		key = p.GetNonexist().Key
+	}
+	if len(key) == 0 {
+		return nil, nil, hufu.Refuse(RuleNotProven, "an empty key is never in the state")
+	}
+	return key, value, verify(root, key, value, p)
+}
+
+func verify(root hufu.Digest, key, value []byte, p *ics23.CommitmentProof) error {
 	if value != nil {
 		if p.GetExist() == nil {
 			return hufu.Refuse(RuleNotProven, "a proof of absence for a claimed value")
