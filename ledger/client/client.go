@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -46,7 +47,8 @@ type Client struct {
 	start  sync.Once
 	done   chan struct{} // the follower has ended
 
-	work sync.WaitGroup // transactions being offered, witnesses being asked again
+	work    sync.WaitGroup // transactions being offered, witnesses being asked again
+	stapled atomic.Pointer[opened]
 
 	mu      sync.Mutex
 	trust   Trust

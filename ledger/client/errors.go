@@ -49,6 +49,8 @@ const (
 	RuleBadEvidence   hufu.Rule = "client.bad-evidence"   // what does not show two such headers
 	RuleBadStore      hufu.Rule = "client.bad-store"      // a store of headers that does not lead on from the trust
 	RuleSnapshotOld   hufu.Rule = "client.snapshot-old"   // a snapshot of a state older than its reader allows
+	RuleBadStaple     hufu.Rule = "client.bad-staple"     // what does not read as a staple
+	RuleStapleBehind  hufu.Rule = "client.staple-behind"  // a staple of a state from before what the client has verified
 )
 
 // Rules of a node about a transaction that is in no block yet.

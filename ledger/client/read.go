@@ -235,17 +235,8 @@ func (v *view) fetch(keys ...[]byte) error {
 			ask = append(ask, k)
 		}
 	}
-	lead := v.client.lead()
-	answer, err := v.client.prove(v.ctx, lead, ask)
-	if err == nil && answer.Root != v.asOf.AppHash {
-		if v.moved, err = v.client.adopt(v.ctx, v.asOf.Height, answer); err == nil {
-			return errMoved
-		}
-	}
+	answer, err := v.query(ask)
 	if err != nil {
-		if v.ctx.Err() == nil {
-			v.blamed = lead
-		}
 		return err
 	}
 	if v.own == nil {
@@ -256,6 +247,21 @@ func (v *view) fetch(keys ...[]byte) error {
 	}
 	v.known.put(answer.Items)
 	return nil
+}
+
+// query proves keys on this attempt's state. When the state has moved, the answer is the next attempt's start.
+func (v *view) query(keys [][]byte) (*proof.Answer, error) {
+	lead := v.client.lead()
+	answer, err := v.client.prove(v.ctx, lead, keys)
+	if err == nil && answer.Root != v.asOf.AppHash {
+		if v.moved, err = v.client.adopt(v.ctx, v.asOf.Height, answer); err == nil {
+			return nil, errMoved
+		}
+	}
+	if err != nil && v.ctx.Err() == nil {
+		v.blamed = lead
+	}
+	return answer, err
 }
 
 // moving reports whether the head has left this attempt's state, so that what is proven for it will

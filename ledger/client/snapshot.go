@@ -27,12 +27,12 @@ const (
 type Snapshot struct {
 	network hufu.Network
 	asOf    hufu.AsOf
-	signed  *proof.LightBlock // its header signs the state
+	path    []*proof.LightBlock // that the trust was led on by; the header of the last signs the state
 	records map[string][]byte
 }
 
 // Signed is the verified block whose header signs the state: that of the next height.
-func (s *Snapshot) Signed() *proof.LightBlock { return s.signed }
+func (s *Snapshot) Signed() *proof.LightBlock { return s.path[len(s.path)-1] }
 
 // Records yields every record once, in the order of SHA-256(key).
 func (s *Snapshot) Records() iter.Seq2[proof.KV, error] {
@@ -246,15 +246,16 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time, maxAge time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := signedBy(raw, &trust, now)
+	path, err := signedBy(raw, &trust, now)
 	if err != nil {
 		return nil, err
 	}
+	signed := path[len(path)-1]
 	if age := now.Sub(signed.Header.Time); maxAge > 0 && age > maxAge {
 		return nil, hufu.Refuse(RuleSnapshotOld, "the snapshot is of %s, %s ago, more than %s",
 			signed.Header.Time.UTC().Format(time.RFC3339), age.Round(time.Second), maxAge)
 	}
-	s := &Snapshot{network: trust.Network, asOf: signed.Header.AsOf(), signed: signed, records: map[string][]byte{}}
+	s := &Snapshot{network: trust.Network, asOf: signed.Header.AsOf(), path: path, records: map[string][]byte{}}
 	records, err := readRecords(r)
 	if err != nil {
 		return nil, err
@@ -272,8 +273,8 @@ func OpenSnapshot(r io.Reader, trust Trust, now time.Time, maxAge time.Duration)
 	return s, nil
 }
 
-// signedBy verifies a snapshot's path from trust and returns the block at its end.
-func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.LightBlock, error) {
+// signedBy verifies a snapshot's path from trust.
+func signedBy(raw []byte, trust *Trust, now time.Time) ([]*proof.LightBlock, error) {
 	path, err := decodePath(raw)
 	if err != nil {
 		return nil, hufu.Refuse(RuleBadSnapshot, "the signed headers do not read as such")
@@ -286,7 +287,7 @@ func signedBy(raw []byte, trust *Trust, now time.Time) (*proof.LightBlock, error
 	if len(path) == 1 && trust.Checkpoint != nil && !end.Time.Add(trust.period()).After(now) {
 		return nil, hufu.Refuse(proof.RuleExpired, "trust in the checkpoint ended")
 	}
-	return path[len(path)-1], nil
+	return path, nil
 }
 
 func readRecords(r io.Reader) ([]proof.KV, error) {

@@ -48,7 +48,7 @@ func NewStandby(c *Client, file string) *Standby { return &Standby{client: c, fi
 // Read runs f as [Client.Read] does, on the newest state that can be had.
 func (s *Standby) Read(ctx context.Context, f func(View) error) error {
 	live := s.client.Read(ctx, f)
-	if !isAway(live) || ctx.Err() != nil {
+	if !IsAway(live) || ctx.Err() != nil {
 		if live == nil {
 			s.release()
 		}
@@ -70,7 +70,7 @@ func (s *Standby) Read(ctx context.Context, f func(View) error) error {
 // Head is the state that a read would begin on now.
 func (s *Standby) Head(ctx context.Context) (hufu.AsOf, error) {
 	head, live := s.client.Head(ctx)
-	if !isAway(live) || ctx.Err() != nil {
+	if !IsAway(live) || ctx.Err() != nil {
 		return head, live
 	}
 	if known := s.client.known(); known != nil {
@@ -83,8 +83,8 @@ func (s *Standby) Head(ctx context.Context) (hufu.AsOf, error) {
 	return snap.asOf, nil
 }
 
-// isAway tells a node that cannot or will not say what is true from all other errors.
-func isAway(err error) bool {
+// IsAway tells a node that cannot or will not say what is true from all other errors.
+func IsAway(err error) bool {
 	switch hufu.RuleOf(err) {
 	case RuleBadHeader, RuleBadCommit, RuleBadValidators, RuleBadProof, RuleBadRoot:
 		return true
@@ -169,7 +169,7 @@ func (s *Standby) Keep(ctx context.Context) {
 		err := s.Renew(ctx)
 		wait := max(StandbyEvery, standbyShare*time.Since(begun))
 		switch {
-		case err == nil || isAway(err):
+		case err == nil || IsAway(err):
 		case ctx.Err() != nil:
 			return
 		default:
