@@ -8,7 +8,8 @@
 // parameters are ignored (§5), what decides who asks, for what and where the answer goes is checked for
 // form before anything is looked up. One parameter is added, hufu_contract, which names the published
 // access contract that the request claims to be; software that does not know it ignores it. A request
-// with it has to have everything that a gate of this network sends.
+// with it has to have everything that a gate of this network sends. Such gates attach proofs of what the ledger says
+// about them, by the standard's verifier_info under a format of this network (see [FormatStaple]).
 //
 // Nothing in this package looks at a ledger, and nothing that it returns is to be believed before the
 // signature has been checked with a key that the ledger or a certificate's authority vouches for. Whether

@@ -75,6 +75,7 @@ func TestRequestRoundTrip(t *testing.T) {
 	for _, suite := range keys.Suites() {
 		key := gateKey(t, suite)
 		want := request()
+		want.Staple = bytes.Repeat([]byte{0xff, 0x00}, oid4vp.MaxStaple/2)
 		token, err := want.Sign(seeded(2), key, verifier.URL("gate"))
 		if err != nil {
 			t.Fatal(err)
@@ -124,6 +125,9 @@ func signPayload(t *testing.T, header jws.Header, payload []byte) string {
 	return token
 }
 
+// staple is an entry of verifier_info.
+func staple(data any) any { return map[string]any{"format": oid4vp.FormatStaple, "data": data} }
+
 func TestRequestRefusals(t *testing.T) {
 	r := request()
 	token, err := r.Sign(seeded(2), gateKey(t, keys.P256), verifier.URL("gate"))
@@ -143,6 +147,15 @@ func TestRequestRefusals(t *testing.T) {
 	}{
 		"unknown parameter is ignored":    {set: map[string]any{"unheard_of": 1, "iss": "x"}},
 		"transaction data":                {set: map[string]any{"transaction_data": []string{"e30"}}, want: oid4vp.RuleTransaction},
+		"verifier info of other formats":  {set: map[string]any{"verifier_info": []any{map[string]any{"format": "jwt", "data": "x"}, map[string]any{"format": "x", "data": map[string]any{}}}}},
+		"verifier info no list":           {set: map[string]any{"verifier_info": "x"}, want: oid4vp.RuleRequest},
+		"a staple":                        {set: map[string]any{"verifier_info": []any{staple("AQID")}}},
+		"two staples":                     {set: map[string]any{"verifier_info": []any{staple("AQID"), staple("AQID")}}, want: oid4vp.RuleRequest},
+		"a staple that is empty":          {set: map[string]any{"verifier_info": []any{staple("")}}, want: oid4vp.RuleRequest},
+		"a staple not in base64url":       {set: map[string]any{"verifier_info": []any{staple("AQI=")}}, want: oid4vp.RuleRequest},
+		"a staple an object":              {set: map[string]any{"verifier_info": []any{staple(map[string]any{})}}, want: oid4vp.RuleRequest},
+		"a staple missing":                {set: map[string]any{"verifier_info": []any{map[string]any{"format": oid4vp.FormatStaple}}}, want: oid4vp.RuleRequest},
+		"a staple too large":              {set: map[string]any{"verifier_info": []any{staple(strings.Repeat("AAAA", oid4vp.MaxStaple/3+1))}}, want: oid4vp.RuleRequest},
 		"transaction data empty":          {set: map[string]any{"transaction_data": []string{}}, want: oid4vp.RuleTransaction},
 		"transaction data an object":      {set: map[string]any{"transaction_data": map[string]any{}}, want: oid4vp.RuleRequest},
 		"response type":                   {set: map[string]any{"response_type": "code"}, want: oid4vp.RuleUnsupported},
@@ -296,6 +309,7 @@ func FuzzParseRequest(f *testing.F) {
 	}
 	m, _ := jws.Parse(token, oid4vp.MaxRequest)
 	f.Add(m.Payload)
+	f.Add(bytes.Replace(m.Payload, []byte(`{`), []byte(`{"verifier_info":[{"format":"`+oid4vp.FormatStaple+`","data":"AQID"}],`), 1))
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"client_id":"decentralized_identifier:did:example:123"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

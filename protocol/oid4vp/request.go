@@ -1,6 +1,7 @@
 package oid4vp
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -39,8 +40,16 @@ func Encrypted(mode string) bool { return mode == ModePostJWT || mode == ModeDCJ
 // OverDC reports whether a response mode belongs to the Digital Credentials API.
 func OverDC(mode string) bool { return mode == ModeDC || mode == ModeDCJWT }
 
-// MaxRequest bounds a request object, in bytes of its compact form. A contract's text is at most 32 KiB.
-const MaxRequest = 64 << 10
+// MaxRequest bounds a request object, in bytes of its compact form. A contract's text is at most 32 KiB, a staple
+// at most [MaxStaple].
+const MaxRequest = 256 << 10
+
+// FormatStaple is the format of what verifiers of this network attach to a request (verifier_info, §5.11): proofs of the ledger's
+// records that the wallet judges the request by, in base64url.
+const FormatStaple = "urn:hufu:staple:1"
+
+// MaxStaple bounds a staple in bytes.
+const MaxStaple = 96 << 10
 
 // MaxLifetime is the longest time between iat and exp that a request with a contract may have.
 const MaxLifetime = time.Hour
@@ -101,6 +110,7 @@ type Request struct {
 
 	Contract hufu.ContractID // the published contract that Query comes from; zero: it names none
 	Version  uint32          // of Contract
+	Staple   []byte          // what is attached as [FormatStaple] to a signed request, not verified; or nil
 
 	IssuedAt  time.Time // whole seconds; zero when a request without contract does not say, like the next
 	ExpiresAt time.Time
@@ -150,6 +160,7 @@ type requestPayload struct {
 	Contract       *contractRef    `json:"hufu_contract,omitempty"`
 	IssuedAt       int64           `json:"iat,omitempty"`
 	ExpiresAt      int64           `json:"exp,omitempty"`
+	VerifierInfo   []verifierInfo  `json:"verifier_info,omitempty"`
 
 	// What must not be there.
 	RedirectURI json.RawMessage `json:"redirect_uri,omitempty"`
@@ -161,6 +172,12 @@ type requestPayload struct {
 type contractRef struct {
 	ID      hufu.ContractID `json:"id"`
 	Version uint32          `json:"version"`
+}
+
+// verifierInfo is something about the verifier (§5.11). Formats that are not known are ignored.
+type verifierInfo struct {
+	Format string          `json:"format"`
+	Data   json.RawMessage `json:"data"`
 }
 
 // transport is how a request reaches the wallet, which decides what it has to have.
@@ -196,6 +213,13 @@ func (r *Request) payload(how transport) (*requestPayload, error) {
 	}
 	if how == signed {
 		p.Audience, p.Origins = Audience, r.Origins
+		if r.Staple != nil {
+			data, err := json.Marshal(base64.RawURLEncoding.EncodeToString(r.Staple))
+			if err != nil {
+				return nil, err
+			}
+			p.VerifierInfo = []verifierInfo{{FormatStaple, data}}
+		}
 	}
 	for _, t := range r.Transactions {
 		p.Transactions = append(p.Transactions, t.Raw)
@@ -252,7 +276,34 @@ func (p *requestPayload) request(how transport) (*Request, error) {
 	if p.Contract != nil {
 		r.Contract, r.Version = p.Contract.ID, p.Contract.Version
 	}
+	if how == signed {
+		if err := r.readInfo(p.VerifierInfo); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
+}
+
+// readInfo reads what is attached about the verifier, as far as it is known.
+func (r *Request) readInfo(list []verifierInfo) error {
+	for i := range list {
+		if list[i].Format != FormatStaple {
+			continue
+		}
+		var text string
+		if err := json.Unmarshal(list[i].Data, &text); err != nil || len(text) > base64.RawURLEncoding.EncodedLen(MaxStaple) {
+			return hufu.Refuse(RuleRequest, "verifier_info: a staple that is no text of at most %d bytes", MaxStaple)
+		}
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+		switch {
+		case err != nil || len(raw) == 0:
+			return hufu.Refuse(RuleRequest, "verifier_info: a staple that is not in base64url")
+		case r.Staple != nil:
+			return hufu.Refuse(RuleRequest, "verifier_info: two staples")
+		}
+		r.Staple = raw
+	}
+	return nil
 }
 
 // check is everything about a request but its metadata and transactions.
