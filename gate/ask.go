@@ -62,7 +62,7 @@ func (g *Gate) OpenSession(ctx context.Context, in SessionInput) (*SessionOutput
 	}
 	r := g.request(&s, q)
 	r.Key = key
-	if err := g.invite(&s, r, out); err != nil {
+	if err := g.invite(ctx, &s, r, q, out); err != nil {
 		return nil, err
 	}
 	if err := g.Store.Open(ctx, s); err != nil {
@@ -175,7 +175,7 @@ func (g *Gate) request(s *Session, q *asking) *oid4vp.Request {
 }
 
 // invite fills in how a wallet gets the request, and sees to it that it is one that wallets can read.
-func (g *Gate) invite(s *Session, r *oid4vp.Request, out *SessionOutput) error {
+func (g *Gate) invite(ctx context.Context, s *Session, r *oid4vp.Request, q *asking, out *SessionOutput) error {
 	set := &s.Settings
 	switch {
 	case oid4vp.OverDC(set.Mode) && set.Unsigned:
@@ -183,7 +183,7 @@ func (g *Gate) invite(s *Session, r *oid4vp.Request, out *SessionOutput) error {
 		out.DC = &d
 		return badRequest(err)
 	case oid4vp.OverDC(set.Mode):
-		token, err := g.sign(r)
+		token, err := g.sign(ctx, r, q)
 		if err != nil {
 			return badRequest(err)
 		}
@@ -229,8 +229,9 @@ func (g *Gate) url(path string) string {
 	return strings.TrimSuffix(g.ResponseURI, "response") + path
 }
 
-// sign signs a request object with the key that its client identifier names.
-func (g *Gate) sign(r *oid4vp.Request) (string, error) {
+// sign signs a request object with the key that its client identifier names, and staples to it what the ledger says.
+func (g *Gate) sign(ctx context.Context, r *oid4vp.Request, q *asking) (string, error) {
+	r.Staple = g.staple(ctx, q)
 	if r.ClientID == "" {
 		return r.Sign(g.Rand, g.Signer, g.DID.URL(g.Fragment))
 	}
@@ -257,13 +258,13 @@ func (g *Gate) FetchRequest(ctx context.Context, state, walletNonce, walletMetad
 	case !g.now().Before(p.Expires):
 		return "", hufu.Refuse(RuleExpiredRequest, "the request has expired")
 	}
-	r, err := g.again(ctx, &p.Session)
+	r, q, err := g.again(ctx, &p.Session)
 	if err != nil {
 		return "", err
 	}
 	r.WalletNonce = walletNonce
 	if walletMetadata == "" {
-		return g.sign(r)
+		return g.sign(ctx, r, q)
 	}
 	m, err := oid4vp.ParseWalletMetadata(walletMetadata)
 	if err != nil {
@@ -276,7 +277,7 @@ func (g *Gate) FetchRequest(ctx context.Context, state, walletNonce, walletMetad
 	if err != nil {
 		return "", err
 	}
-	token, err := g.sign(r)
+	token, err := g.sign(ctx, r, q)
 	if err != nil || to.IsZero() {
 		return token, err
 	}
@@ -291,7 +292,7 @@ func (g *Gate) signingAlg(r *oid4vp.Request) string {
 }
 
 // again makes the request of a stored session anew, as long as its contract stands.
-func (g *Gate) again(ctx context.Context, s *Session) (*oid4vp.Request, error) {
+func (g *Gate) again(ctx context.Context, s *Session) (*oid4vp.Request, *asking, error) {
 	var q *asking
 	err := g.Ledger.Read(ctx, func(v client.View) error {
 		if err := g.cache.standing(v, s.Contract, s.Version); err != nil {
@@ -299,22 +300,22 @@ func (g *Gate) again(ctx context.Context, s *Session) (*oid4vp.Request, error) {
 		}
 		c, err := g.cache.version(v, s.Contract, s.Version)
 		if err == nil {
-			q, err = g.cache.ask(c, s.Settings.Format)
+			q, err = g.cache.ask(v, c, s.Settings.Format)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := g.request(s, q)
 	if s.Secret != nil {
 		key, err := g.vault.key(s.State, s.Secret)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r.Key = key.Public()
 	}
-	return r, nil
+	return r, q, nil
 }
 
 // checkReturn takes the addresses of pages that a browser can be sent back to.

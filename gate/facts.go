@@ -48,11 +48,12 @@ type asking struct {
 	version  uint32
 	query    json.RawMessage
 	format   string
+	height   hufu.Height // of the state that was asked in
 }
 
 // ask is the one question that may be asked for a contract in a format; "" is dc+sd-jwt.
-func (c *cache) ask(k *contract.Contract, format string) (*asking, error) {
-	q := &asking{contract: k, version: k.Version, query: k.QueryJSON, format: format}
+func (c *cache) ask(v client.View, k *contract.Contract, format string) (*asking, error) {
+	q := &asking{contract: k, version: k.Version, query: k.QueryJSON, format: format, height: v.AsOf().Height}
 	switch format {
 	case "", oid4vp.Format:
 		q.format = oid4vp.Format

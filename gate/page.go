@@ -137,7 +137,7 @@ func (g *Gate) pageLink(r *http.Request, s *Session) (string, error) {
 	if !s.Settings.Unsigned {
 		return g.link(s).URI("")
 	}
-	request, err := g.again(r.Context(), s)
+	request, _, err := g.again(r.Context(), s)
 	if err != nil {
 		return "", err
 	}

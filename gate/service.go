@@ -42,6 +42,7 @@ type Config struct {
 	Fragment    string      // of the key of DID that Signer holds; for authentication and assertion
 	Signer      keys.Signer // signs requests and receipts
 	Ledger      Ledger
+	Stapler     Stapler // of what wallets look up, for the gate to attach to its requests; nil: wallets ask a node
 	Store       Store
 	ResponseURI string        // where wallets post their answers; ends with /response, see [Gate.Handler]
 	Lifetime    time.Duration // of a request; 0 is DefaultLifetime
@@ -65,6 +66,7 @@ type Config struct {
 type Gate struct {
 	Config
 	cache   *cache
+	staples staples
 	vault   *vault
 	watches *watches
 }
@@ -122,7 +124,7 @@ func (g *Gate) Request(ctx context.Context, id hufu.ContractID) (string, error) 
 		return "", err
 	}
 	r := g.request(&s, q)
-	token, err := g.sign(r)
+	token, err := g.sign(ctx, r, q)
 	if err != nil {
 		return "", err
 	}
@@ -142,7 +144,7 @@ func (g *Gate) current(ctx context.Context, id hufu.ContractID, format string) (
 	err := g.Ledger.Read(ctx, func(v client.View) error {
 		c, err := g.cache.current(v, id)
 		if err == nil {
-			q, err = g.cache.ask(c, format)
+			q, err = g.cache.ask(v, c, format)
 		}
 		return err
 	})

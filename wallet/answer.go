@@ -59,10 +59,7 @@ func (w *Wallet) Agree(ctx context.Context, l Ledger, q *Inquiry) (*Outcome, err
 	if reply != nil {
 		out.Redirect = reply.RedirectURI
 		if reply.Receipt != "" && q.Known() && l != nil {
-			out.ReceiptError = l.Read(ctx, func(v client.View) (err error) {
-				out.Receipt, err = w.Keep(v, q.request.State, reply.Receipt)
-				return err
-			})
+			out.Receipt, out.ReceiptError = w.keep(ctx, l, q, reply.Receipt)
 		}
 	}
 	if len(low) > 0 && l != nil {
@@ -92,17 +89,24 @@ func (w *Wallet) Decline(ctx context.Context, q *Inquiry) error {
 // Present answers a gate's signed request, or refuses and discloses nothing: only a gate of the ledger that
 // asks for what it published gets an answer, as nobody is asked. Either way the log has it. The copies
 // shown are used up before Present returns.
-func (w *Wallet) Present(v client.View, token string) (*Answer, error) {
+func (w *Wallet) Present(ctx context.Context, l Ledger, token string) (a *Answer, err error) {
 	now := w.Now().UTC()
-	l := logged{Time: now.Unix()}
-	a, err := w.present(v, token, now, &l)
+	entry := logged{Time: now.Unix()}
+	r, err := presentable(token)
+	if err == nil {
+		err = read(ctx, l, &r.Request, now, func(v client.View) (err error) {
+			a, err = w.present(v, r, now, &entry)
+			return err
+		})
+	}
 	if err != nil {
-		return nil, w.logRefusal(err, l)
+		return nil, w.logRefusal(err, entry)
 	}
 	return a, nil
 }
 
-func (w *Wallet) present(v client.View, token string, now time.Time, l *logged) (*Answer, error) {
+// presentable reads a request that may be answered without asking a person.
+func presentable(token string) (*oid4vp.SignedRequest, error) {
 	r, err := oid4vp.ParseRequest(token)
 	if err != nil {
 		return nil, err
@@ -115,6 +119,10 @@ func (w *Wallet) present(v client.View, token string, now time.Time, l *logged) 
 	case len(r.Transactions) > 0:
 		return nil, hufu.Refuse(oid4vp.RuleTransaction, "a transaction is for a person to agree to")
 	}
+	return r, nil
+}
+
+func (w *Wallet) present(v client.View, r *oid4vp.SignedRequest, now time.Time, l *logged) (*Answer, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q, err := w.inquire(v, request{signed: r}, now, l)

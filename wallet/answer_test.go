@@ -136,7 +136,7 @@ func TestStrangers(t *testing.T) {
 		t.Run(prefix, func(t *testing.T) {
 			d := s.desk(func(d *desk) { d.s.t, d.prefix, d.foreign = t, prefix, true })
 			w := s.holder()
-			_, err := w.Present(s.view(), "x")
+			_, err := w.Present(t.Context(), s, "x")
 			wantRule(t, err, oid4vp.RuleRequest)
 			q := must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))
 			if q.Known() || q.Verifier != "" || q.Contract != nil || len(q.Warnings) < 2 || q.ReplyTo == "" {
@@ -150,7 +150,7 @@ func TestStrangers(t *testing.T) {
 	}
 	// Nobody is asked here, so strangers get nothing.
 	d := s.desk(func(d *desk) { d.s.t, d.prefix, d.foreign = t, oid4vp.PrefixHash, true })
-	_, err := s.holder().Present(s.view(), d.sign(d.asks()))
+	_, err := s.holder().Present(t.Context(), s, d.sign(d.asks()))
 	wantRule(t, err, oid4vp.RuleUnsupported)
 }
 
@@ -324,8 +324,8 @@ func TestConsiderRefills(t *testing.T) {
 	offer := o.offer()
 	offer.ConfigurationIDs = []string{configSD}
 	must[*wallet.Received](t)(w.Receive(context.Background(), s, s.invited(w, must[string](t)(offer.Link("x://"))), wallet.Acceptance{Copies: 1}))
-	must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
-	_, err := w.Present(s.view(), s.owner.asks("room")) // this has no way to an issuer
+	must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
+	_, err := w.Present(t.Context(), s, s.owner.asks("room")) // this has no way to an issuer
 	wantRule(t, err, dcql.RuleUnavailable)
 	d := s.desk(func(d *desk) { d.s.t = t })
 	q := must[*wallet.Inquiry](t)(w.Consider(context.Background(), s, d.link(false)))

@@ -16,7 +16,7 @@ func TestBackupAndRestore(t *testing.T) {
 	s := newScene(t)
 	o, w := s.office(), s.empty()
 	must[*wallet.Received](t)(w.Receive(context.Background(), s, s.invited(w, o.link()), wallet.Acceptance{Copies: 4}))
-	must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+	must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	var file bytes.Buffer
 	check(t, w.Backup(&file, "correct horse", quick, []byte("genesis")))
 	if bytes.Contains(file.Bytes(), []byte("genesis")) || bytes.Contains(file.Bytes(), []byte("Alice")) {
@@ -56,7 +56,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("refilled %+v", got)
 	}
 	before := back.List()
-	must[*wallet.Answer](t)(back.Present(s.view(), s.owner.asks("room")))
+	must[*wallet.Answer](t)(back.Present(t.Context(), s, s.owner.asks("room")))
 	for i, now := range back.List() {
 		if i < 3 && now.Left != before[i].Left {
 			t.Errorf("a restored copy was shown: %+v", now)

@@ -34,6 +34,7 @@ type Inquiry struct {
 	Consent  []string           // statements that the person consents to with it
 
 	request *oid4vp.Request
+	stapled *client.Stapled // what it was judged by; nil: by the ledger itself
 	origin  string
 	who     string
 	picks   []pick
@@ -98,6 +99,11 @@ func (w *Wallet) inquire(v client.View, r request, now time.Time, l *logged) (*I
 	asks, err := w.compare(v, q)
 	if err != nil {
 		return nil, err
+	}
+	if s, ok := v.(*client.Stapled); ok {
+		if err := q.within(s, now); err != nil {
+			return nil, err
+		}
 	}
 	if q.picks, err = w.choose(v, asks, now); err != nil {
 		return nil, err
@@ -288,7 +294,7 @@ func (w *Wallet) look(ctx context.Context, l Ledger, r request) (*Inquiry, error
 func (w *Wallet) lookOnce(ctx context.Context, l Ledger, r request) (q *Inquiry, entry logged, err error) {
 	now := w.Now().UTC()
 	entry = logged{Time: now.Unix()}
-	err = l.Read(ctx, func(v client.View) (err error) {
+	err = read(ctx, l, r.plain(), now, func(v client.View) (err error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		q, err = w.inquire(v, r, now, &entry)

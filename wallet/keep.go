@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -9,6 +10,20 @@ import (
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/receipt"
 )
+
+// keep keeps the receipt that came for an answer: by what the request was judged by or, where that does not do, by the ledger.
+func (w *Wallet) keep(ctx context.Context, l Ledger, q *Inquiry, token string) (r *receipt.Receipt, err error) {
+	f := func(v client.View) (err error) {
+		r, err = w.Keep(v, q.request.State, token)
+		return err
+	}
+	if q.stapled != nil {
+		if err := f(q.stapled); err == nil {
+			return r, nil
+		}
+	}
+	return r, l.Read(ctx, f)
+}
 
 // Keep checks the receipt that came for the answer with this state, and keeps it: it must be signed by
 // the key that the gate had on the ledger, and be about this request and about what was shown.

@@ -224,7 +224,7 @@ func TestDetails(t *testing.T) {
 			t.Errorf("credential %d is there", n)
 		}
 	}
-	must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+	must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	gone := 0
 	for i := range w.List() {
 		if must[*wallet.Details](t)(w.Details(i)).Claims == nil {

@@ -82,7 +82,7 @@ func (b *book) visit(w *wallet.Wallet, drop bool) {
 	b.s.t.Helper()
 	var r *oid4vp.Request
 	request := b.asks("room", func(q *oid4vp.Request) { q.ResponseURI, r = b.server.URL+"/gate/response", q })
-	a := must[*wallet.Answer](b.s.t)(w.Present(b.s.view(), request))
+	a := must[*wallet.Answer](b.s.t)(w.Present(b.s.t.Context(), b.s, request))
 	var shown []string
 	for _, id := range a.Response.VPToken.IDs() {
 		shown = append(shown, a.Response.VPToken[id]...)

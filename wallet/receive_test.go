@@ -265,7 +265,7 @@ func TestRefill(t *testing.T) {
 	}
 	for range 3 {
 		check(t, s.Pass(time.Minute))
-		must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+		must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	}
 	got := must[[]wallet.Stock](t)(w.Refill(context.Background(), s))
 	if len(got) != 1 || got[0].Left != 5 || o.refreshes != 1 {
@@ -277,7 +277,7 @@ func TestRefill(t *testing.T) {
 	o.refresh = "taken away"
 	for range 6 {
 		check(t, s.Pass(time.Minute))
-		must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+		must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	}
 	_, err := w.Refill(context.Background(), s)
 	wantRule(t, err, oauth.RuleGrant)
@@ -298,7 +298,7 @@ func TestOneHolderAcrossCredentials(t *testing.T) {
 	if len(choices) != 3 || !choices[dcql.FormatMdoc+" "+world.Resident] {
 		t.Fatalf("holds %v", choices)
 	}
-	a := must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("clinic", func(*oid4vp.Request) {})))
+	a := must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("clinic", func(*oid4vp.Request) {})))
 	if len(a.Response.VPToken) != 1 {
 		t.Errorf("shows %d credentials", len(a.Response.VPToken))
 	}

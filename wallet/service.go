@@ -25,6 +25,7 @@ const (
 	RuleNotCurrent    hufu.Rule = "wallet.not-current"    // the contract is retired, or its version not the latest
 	RuleUnknownGate   hufu.Rule = "wallet.unknown-gate"   // the gate is no DID of this ledger
 	RuleAskedBefore   hufu.Rule = "wallet.asked-before"   // a request with this nonce was answered
+	RuleStale         hufu.Rule = "wallet.stale"          // no node can be reached, and what the gate shows of the ledger is older than its contract allows
 	RuleForeignKey    hufu.Rule = "wallet.foreign-key"    // a credential bound to a key that is not the wallet's
 	RuleDuplicate     hufu.Rule = "wallet.duplicate"      // a credential twice, or two that say the same bound to one key
 	RuleUnknownIssuer hufu.Rule = "wallet.unknown-issuer" // the issuer is no DID of this ledger
@@ -67,6 +68,13 @@ const DefaultClientID = "hufu-wallet"
 type Ledger interface {
 	// Read runs f on one proven state, and again on a newer one if that is needed.
 	Read(ctx context.Context, f func(client.View) error) error
+}
+
+// Opener is a Ledger that also tells whether what a gate staples to its request is true, and asks nobody: see
+// [client.Client.OpenStaple]. With another, what is stapled is passed over.
+type Opener interface {
+	Ledger
+	OpenStaple(staple []byte) (*client.Stapled, error)
 }
 
 // Wallet is one person's wallet. It is safe for concurrent use.

@@ -28,7 +28,7 @@ func TestPresentsTheLeast(t *testing.T) {
 	s := newScene(t)
 	alice := s.wallet(3, true, true)
 	r := s.owner.request("room")
-	a := must[*wallet.Answer](t)(alice.Present(s.view(), s.owner.asks("room", func(q *oid4vp.Request) { *q = *r })))
+	a := must[*wallet.Answer](t)(alice.Present(t.Context(), s, s.owner.asks("room", func(q *oid4vp.Request) { *q = *r })))
 	if len(a.Response.VPToken) != 1 || a.Response.State != r.State || a.ResponseURI != r.ResponseURI {
 		t.Fatalf("answer %+v", a)
 	}
@@ -53,7 +53,7 @@ func TestShowsOptionalCredentialsOnlyWhenTheyOpenTheDoor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := s.owner.request("clinic")
 			w := s.wallet(3, c.adult, c.guardian)
-			a := must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("clinic", func(q *oid4vp.Request) { *q = *r })))
+			a := must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("clinic", func(q *oid4vp.Request) { *q = *r })))
 			if len(a.Response.VPToken) != c.want {
 				t.Fatalf("shows %d credentials, want %d", len(a.Response.VPToken), c.want)
 			}
@@ -101,7 +101,7 @@ func TestRefusesWhatIsNotThePublishedContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			alice := s.wallet(1, true, false)
 			before := alice.List()
-			_, err := alice.Present(s.view(), s.owner.asks("room", c.change))
+			_, err := alice.Present(t.Context(), s, s.owner.asks("room", c.change))
 			wantRule(t, err, c.want)
 			if log := alice.Log(); len(log) != 1 || log[0].Refused != c.want || len(log[0].Shown) != 0 {
 				t.Errorf("log %+v", log)
@@ -109,14 +109,14 @@ func TestRefusesWhatIsNotThePublishedContract(t *testing.T) {
 			if after := alice.List(); after[0] != before[0] {
 				t.Errorf("used up %+v", after)
 			}
-			must[*wallet.Answer](t)(alice.Present(s.view(), s.owner.asks("room")))
+			must[*wallet.Answer](t)(alice.Present(t.Context(), s, s.owner.asks("room")))
 		})
 	}
 	alice := s.wallet(1, true, false)
-	_, err := alice.Present(s.view(), "junk")
+	_, err := alice.Present(t.Context(), s, "junk")
 	wantRule(t, err, oid4vp.RuleRequest)
 	check(t, s.Do(s.owner.Actor, &tx.ContractRetire{Name: "room"}))
-	_, err = alice.Present(s.view(), s.owner.asks("room"))
+	_, err = alice.Present(t.Context(), s, s.owner.asks("room"))
 	wantRule(t, err, wallet.RuleNotCurrent)
 	if n := len(alice.Log()); n != 2 {
 		t.Errorf("%d requests in the log, want 2", n)
@@ -129,17 +129,17 @@ func TestRefusesAKeyRotatedAway(t *testing.T) {
 	old := *s.owner.Actor
 	check(t, s.Rotate(s.owner.Actor, false))
 	stolen := &door{Actor: &old, s: s}
-	_, err := alice.Present(s.view(), stolen.asks("room"))
+	_, err := alice.Present(t.Context(), s, stolen.asks("room"))
 	wantRule(t, err, did.RuleKeyNotValidThen)
-	must[*wallet.Answer](t)(alice.Present(s.view(), s.owner.asks("room")))
+	must[*wallet.Answer](t)(alice.Present(t.Context(), s, s.owner.asks("room")))
 }
 
 func TestAnswersARequestOnce(t *testing.T) {
 	s := newScene(t)
 	alice := s.wallet(3, true, false)
 	request := s.owner.asks("room")
-	must[*wallet.Answer](t)(alice.Present(s.view(), request))
-	_, err := alice.Present(s.view(), request)
+	must[*wallet.Answer](t)(alice.Present(t.Context(), s, request))
+	_, err := alice.Present(t.Context(), s, request)
 	wantRule(t, err, wallet.RuleAskedBefore)
 }
 
@@ -148,7 +148,7 @@ func TestCopiesRunOut(t *testing.T) {
 	alice := s.wallet(4, true, false)
 	var low []int
 	for range 4 {
-		a := must[*wallet.Answer](t)(alice.Present(s.view(), s.owner.asks("room")))
+		a := must[*wallet.Answer](t)(alice.Present(t.Context(), s, s.owner.asks("room")))
 		for _, l := range a.Low {
 			low = append(low, l.Left)
 		}
@@ -156,7 +156,7 @@ func TestCopiesRunOut(t *testing.T) {
 	if len(low) != 3 || low[0] != 2 || low[2] != 0 {
 		t.Errorf("said to be low at %v, want at 2, 1 and 0", low)
 	}
-	_, err := alice.Present(s.view(), s.owner.asks("room"))
+	_, err := alice.Present(t.Context(), s, s.owner.asks("room"))
 	wantRule(t, err, dcql.RuleUnavailable)
 	if l := alice.List(); len(l) != 1 || l[0].Copies != 4 || l[0].Left != 0 || !l[0].Low() || l[0].Type != world.Resident {
 		t.Errorf("list %+v", l)
@@ -167,7 +167,7 @@ func TestExpiredCopiesAreNotShown(t *testing.T) {
 	s := newScene(t)
 	alice := s.wallet(1, true, false)
 	check(t, s.Pass(366*24*time.Hour))
-	_, err := alice.Present(s.view(), s.owner.asks("room"))
+	_, err := alice.Present(t.Context(), s, s.owner.asks("room"))
 	wantRule(t, err, dcql.RuleUnavailable)
 }
 
@@ -182,7 +182,7 @@ func TestUnlinkable(t *testing.T) {
 		for range rapid.IntRange(1, 8).Draw(rt, "visits") {
 			d := gates[rapid.IntRange(0, 2).Draw(rt, "gate")]
 			r := d.request(rapid.SampledFrom([]string{"room", "clinic"}).Draw(rt, "door"))
-			a, err := w.Present(s.view(), d.asks(r.Contract.Name, func(q *oid4vp.Request) { *q = *r }))
+			a, err := w.Present(t.Context(), s, d.asks(r.Contract.Name, func(q *oid4vp.Request) { *q = *r }))
 			if hufu.RuleOf(err) == dcql.RuleUnavailable {
 				continue
 			}
@@ -212,10 +212,10 @@ func TestPairsAreSpared(t *testing.T) {
 	s.fill(child, 2, false, false) // two resident copies without a pair
 	other := s.door()
 	for range 2 {
-		must[*wallet.Answer](t)(child.Present(s.view(), other.asks("room")))
+		must[*wallet.Answer](t)(child.Present(t.Context(), s, other.asks("room")))
 	}
 	for range 2 {
-		if a := must[*wallet.Answer](t)(child.Present(s.view(), s.owner.asks("clinic"))); len(a.Response.VPToken) != 2 {
+		if a := must[*wallet.Answer](t)(child.Present(t.Context(), s, s.owner.asks("clinic"))); len(a.Response.VPToken) != 2 {
 			t.Fatal("a pair was torn apart")
 		}
 	}
@@ -295,7 +295,7 @@ func TestKeys(t *testing.T) {
 		if made := s.fill(w, 1, true, false); made[0].Suite() != suite {
 			t.Errorf("a key of %s", made[0].Suite())
 		}
-		must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+		must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	}
 }
 
@@ -304,7 +304,7 @@ func TestReceipts(t *testing.T) {
 	other := s.door()
 	alice := s.wallet(4, true, false)
 	r := s.owner.request("room")
-	a := must[*wallet.Answer](t)(alice.Present(s.view(), s.owner.asks("room", func(q *oid4vp.Request) { *q = *r })))
+	a := must[*wallet.Answer](t)(alice.Present(t.Context(), s, s.owner.asks("room", func(q *oid4vp.Request) { *q = *r })))
 	shown := a.Response.VPToken["person"]
 	keep := func(token string) error {
 		_, err := alice.Keep(s.view(), r.State, token)
@@ -357,10 +357,10 @@ func TestNothingHappensUnsaved(t *testing.T) {
 	key := must[[]keys.PublicKey](t)(w.Keygen(1))[0]
 	before := w.List()
 	store.now = true
-	if _, err := w.Present(s.view(), s.owner.asks("room")); !errors.Is(err, errDisk) {
+	if _, err := w.Present(t.Context(), s, s.owner.asks("room")); !errors.Is(err, errDisk) {
 		t.Errorf("answered: %v", err)
 	}
-	if _, err := w.Present(s.view(), "junk"); !errors.Is(err, errDisk) || hufu.RuleOf(err) != oid4vp.RuleRequest {
+	if _, err := w.Present(t.Context(), s, "junk"); !errors.Is(err, errDisk) || hufu.RuleOf(err) != oid4vp.RuleRequest {
 		t.Errorf("refused unlogged: %v", err)
 	}
 	if _, err := w.Keygen(1); !errors.Is(err, errDisk) {
@@ -385,7 +385,7 @@ func TestFile(t *testing.T) {
 	w := open()
 	s.fill(w, 2, true, false)
 	r := s.owner.asks("room")
-	must[*wallet.Answer](t)(w.Present(s.view(), r))
+	must[*wallet.Answer](t)(w.Present(t.Context(), s, r))
 	if _, err := wallet.OpenFile(path, key); !errors.Is(err, wallet.ErrInUse) {
 		t.Errorf("opened twice: %v", err)
 	}
@@ -403,9 +403,9 @@ func TestFile(t *testing.T) {
 	if l := w.List(); len(l) != 1 || l[0].Copies != 2 || l[0].Left != 1 || len(w.Log()) != 1 {
 		t.Errorf("came back with %+v and %d visits", l, len(w.Log()))
 	}
-	_, err := w.Present(s.view(), r)
+	_, err := w.Present(t.Context(), s, r)
 	wantRule(t, err, wallet.RuleAskedBefore)
-	must[*wallet.Answer](t)(w.Present(s.view(), s.owner.asks("room")))
+	must[*wallet.Answer](t)(w.Present(t.Context(), s, s.owner.asks("room")))
 	check(t, w.Close())
 	if left := must[[]string](t)(filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))); len(left) != 0 {
 		t.Errorf("left behind: %v", left)

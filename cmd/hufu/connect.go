@@ -71,6 +71,14 @@ func (s *session) Read(ctx context.Context, f func(client.View) error) error {
 	return s.Client.Read(ctx, f)
 }
 
+// Staple is the client's or, with a standby, also of what was kept when no node can be reached.
+func (s *session) Staple(ctx context.Context, read func(client.View) error) (*client.Staple, error) {
+	if s.standby != nil {
+		return s.standby.Staple(ctx, read)
+	}
+	return s.Client.Staple(ctx, read)
+}
+
 // prepare makes the session go on when no node can be reached, from a snapshot that is kept in the home as
 // long as ctx lasts.
 func (s *session) prepare(ctx context.Context) {
@@ -137,13 +145,16 @@ func (a *app) dialHome(h *home.Home, node string) (*client.Client, error) {
 }
 
 // renewTrust replaces what a home trusts by a header that was verified from it, before it is too old to
-// verify anything. It is called when the ledger could be read.
+// verify anything.
 func renewTrust(ctx context.Context, h *home.Home, c *client.Client) error {
 	old, err := h.TrustIsOld(time.Now())
 	if err != nil || !old {
 		return err
 	}
 	head, err := c.Head(ctx)
+	if client.IsAway(err) {
+		return nil // what was asked for needed no node; the trust is renewed another time
+	}
 	if err != nil {
 		return err
 	}

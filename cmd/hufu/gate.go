@@ -275,7 +275,7 @@ func newGate(ctx context.Context, l *session, st gate.Store, name, responseURI s
 		return nil, err
 	}
 	c := gate.Config{
-		DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l, Store: st, ResponseURI: responseURI, Certificate: certificate, Seal: seal,
+		DID: d, Fragment: key.fragment, Signer: key.signer, Ledger: l, Stapler: l, Store: st, ResponseURI: responseURI, Certificate: certificate, Seal: seal,
 	}
 	more(&c)
 	return gate.New(c)

@@ -71,8 +71,8 @@ Each copy is shown once. When few are left, new ones are fetched.`,
 // presentFile answers a request object of a gate and prints the answer.
 func (a *app) presentFile(c *cobra.Command, token string, o *presentOptions) error {
 	var answer *wallet.Answer
-	if err := a.withWallet(c, o.node, func(w *wallet.Wallet, v client.View) (err error) {
-		answer, err = w.Present(v, token)
+	if err := a.online(c.Context(), &o.walletNet, func(w *wallet.Wallet, l *client.Client) (err error) {
+		answer, err = w.Present(c.Context(), l, token)
 		return err
 	}); err != nil {
 		return err

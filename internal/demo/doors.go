@@ -96,8 +96,9 @@ func (s *story) openDoor(ctx context.Context, name string, l gate.Ledger, dsn st
 		return nil, err
 	}
 	d.id = hufu.ContractID{Owner: did, Name: name}
+	stapler, _ := l.(gate.Stapler) // what a door that is offline reads, nobody can prove to others
 	d.gate, err = gate.New(gate.Config{
-		DID: did, Fragment: home.GateMethod, Signer: signer, Ledger: l, Store: d.store,
+		DID: did, Fragment: home.GateMethod, Signer: signer, Ledger: l, Stapler: stapler, Store: d.store,
 		ResponseURI: o.url + "/gates/" + identity + "/gate/response", Now: now,
 	})
 	if err != nil {

@@ -47,6 +47,8 @@ type World struct {
 	Member *Actor // the one founding member
 	Rand   io.Reader
 
+	validator keys.Signer // its, Ed25519
+
 	mu     sync.Mutex
 	height hufu.Height
 	now    time.Time
@@ -56,7 +58,7 @@ type World struct {
 
 // New makes a world with one founding member, at a fixed time.
 func New() (*World, error) {
-	w := &World{Rand: rand.NewChaCha8([32]byte{1}), now: time.Unix(1_790_000_000, 0).UTC(), values: map[string][]byte{}}
+	w := &World{Rand: rand.NewChaCha8([32]byte{1}), now: began, values: map[string][]byte{}}
 	a, create, err := w.inception(keys.Ed25519)
 	if err != nil {
 		return nil, err
@@ -67,6 +69,7 @@ func New() (*World, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.validator = validator
 	doc := &machine.GenesisDoc{
 		Network: Network,
 		Params:  tx.Params{EpochSeconds: 3600, VotingSeconds: 3600, ThresholdNum: 2, ThresholdDen: 3},
