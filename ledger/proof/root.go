@@ -23,14 +23,13 @@ var (
 
 // Leaf is a record as the trie sees it.
 type Leaf struct {
-	KeyHash   hufu.Digest
-	ValueHash hufu.Digest
-	Hash      hufu.Digest // of the two
+	KeyHash hufu.Digest
+	Hash    hufu.Digest // of the key's and the value's
 }
 
 // NewLeaf is the leaf of a record whose key and value have these hashes.
 func NewLeaf(keyHash, valueHash hufu.Digest) Leaf {
-	return Leaf{KeyHash: keyHash, ValueHash: valueHash, Hash: hashLeaf(&keyHash, valueHash)}
+	return Leaf{KeyHash: keyHash, Hash: hashLeaf(&keyHash, valueHash)}
 }
 
 // LeafOf hashes one record.

@@ -116,16 +116,20 @@ func (d *disk) load() error {
 	if err != nil {
 		return readError(err)
 	}
-	d.now, err = decodeMeta(row)
+	now, old, err := decodeMeta(row)
 	if err = errors.Join(err, closer.Close()); err != nil {
 		return err
 	}
-	err = d.loadTrie()
-	if err == nil && d.crown.root() == d.now.Root {
-		d.openPages()
-		return nil
+	if d.now = now; old {
+		d.log().Info("the store is of an older format, reading every record once")
+	} else {
+		err = d.loadTrie()
+		if err == nil && d.crown.root() == d.now.Root {
+			d.openPages()
+			return nil
+		}
+		d.log().Warn("checkpoints do not lead to the root, reading every record", "error", err)
 	}
-	d.log().Warn("checkpoints do not lead to the root, reading every record", "error", err)
 	count, err := d.rebuild(d.now.number)
 	if err != nil {
 		return err
@@ -134,7 +138,10 @@ func (d *disk) load() error {
 		return fmt.Errorf("%w: the records at height %d have root %s, the commit wrote %s",
 			ErrCorrupt, d.now.Height, d.crown.root(), d.now.Root)
 	}
-	err = d.checkpointAll(nil)
+	if row, err = encodeMeta(d.now); err != nil {
+		return err
+	}
+	err = d.checkpointAll(row)
 	d.openPages()
 	return err
 }
@@ -280,8 +287,7 @@ func rehashLeaves(rows *pebble.Iterator, seg int) ([]proof.Leaf, error) {
 	return leaves, nil
 }
 
-// checkpointAll writes every segment as of the present version, and with the last of them the meta
-// row when it is given.
+// checkpointAll writes every segment as of the present version, and with the last of them the meta row.
 func (d *disk) checkpointAll(meta []byte) error {
 	batch := d.db.NewBatch()
 	for i := range d.segs {
@@ -296,10 +302,8 @@ func (d *disk) checkpointAll(meta []byte) error {
 			batch.Reset()
 		}
 	}
-	if meta != nil {
-		if err := batch.Set(metaKey(), meta, nil); err != nil {
-			return err
-		}
+	if err := batch.Set(metaKey(), meta, nil); err != nil {
+		return err
 	}
 	if err := batch.DeleteRange(journalKey(0), journalKey(d.checkpoints[0]+1), nil); err != nil {
 		return err

@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -19,8 +21,9 @@ import (
 // also lie side by side in a page, in a file for each segment, and the trie says where.
 //
 // Pages are nobody's authority: one is believed only when its leaves hash to what the trie in memory
-// has for the bucket. Whatever else is found in its place, or nothing, or a file that cannot be read,
-// means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
+// has for the bucket. Hashes of leaves say nothing of key hashes that were damaged in the file; so each is
+// mixed with a checksum of its key hash, and is another hash when that is another. Whatever else is found in
+// a page's place, or nothing, or a file that cannot be read, means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
 // files can do more harm than to make the next changes slower, each until its bucket has a page again.
 //
 // A file is only appended to. When half as much again was appended as it began with, its segment's next
@@ -31,7 +34,7 @@ import (
 type pageRef uint32
 
 const (
-	pageUnit     = 64 // bytes of a leaf: key hash and value hash; unit 0 of a file stays empty
+	pageUnit     = 64 // bytes of a leaf: key hash and sealed hash; unit 0 of a file stays empty
 	pageBits     = 4
 	maxPage      = 1<<pageBits - 1 // leaves; a larger bucket has no page
 	maxPageUnit  = linkMask >> pageBits
@@ -58,22 +61,32 @@ func pageAt(offset int64, leaves int) pageRef {
 // appendPage writes a bucket's leaves.
 func appendPage(out []byte, leaves []proof.Leaf) []byte {
 	for i := range leaves {
-		out = append(append(out, leaves[i].KeyHash[:]...), leaves[i].ValueHash[:]...)
+		sealed := seal(leaves[i])
+		out = append(append(out, sealed.KeyHash[:]...), sealed.Hash[:]...)
 	}
 	return out
 }
 
-// readPage appends the leaves of the bucket at p, and fails when they are not those whose hash it has.
-func readPage(page []byte, p place, bucket proof.Node, leaves []proof.Leaf) ([]proof.Leaf, bool) {
+// readPage appends what may be the leaves of the bucket at p: sorted and in their place.
+func readPage(page []byte, p place, leaves []proof.Leaf) ([]proof.Leaf, bool) {
 	for from := 0; from < len(page); from += pageUnit {
 		leaf := page[from : from+pageUnit]
 		if !p.holds(leaf) || from > 0 && bytes.Compare(page[from-pageUnit:from-pageUnit+32], leaf[:32]) >= 0 {
 			return leaves, false
 		}
-		leaves = append(leaves, proof.NewLeaf(hufu.Digest(leaf[:32]), hufu.Digest(leaf[32:])))
+		leaves = append(leaves, seal(proof.Leaf{KeyHash: hufu.Digest(leaf[:32]), Hash: hufu.Digest(leaf[32:])}))
 	}
-	return leaves, proof.Subtree(leaves, p.depth) == bucket
+	return leaves, true
 }
+
+// seal mixes a leaf's hash with a checksum of its key hash; a second time it takes that out.
+func seal(leaf proof.Leaf) proof.Leaf {
+	sum := binary.LittleEndian.Uint32(leaf.Hash[:]) ^ crc32.Checksum(leaf.KeyHash[:], castagnoli)
+	binary.LittleEndian.PutUint32(leaf.Hash[:], sum)
+	return leaf
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // pageFile holds the pages of one segment. The zero value is none: it has no pages.
 type pageFile struct {
@@ -243,38 +256,52 @@ func (d *disk) renew(seg int) (*renewed, []byte, error) {
 
 func stay(r pageRef) pageRef { return r }
 
-// pageLeaves are the leaves of a bucket, if it has a page that is to be believed, or they are kept in memory.
-func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
+// foundLeaves are the leaves of a bucket as they are kept in memory, or as its page has them, if it has one. Those of
+// a page are not proven: they are the bucket's when they hash to what it has.
+func (d *disk) foundLeaves(n *node, p place, buf *bucketReader) (leaves []proof.Leaf, proven, ok bool) {
 	bucket := n.seen()
 	if bucket.Hash == (hufu.Digest{}) {
-		return buf.leaves[:0], true
+		return buf.leaves[:0], true, true
 	}
 	kept := &d.recent[p.segment()]
 	if kept.find(p, bucket.Hash, func(leaves []proof.Leaf) { buf.leaves = append(buf.leaves[:0], leaves...) }) {
-		return buf.leaves, true
+		return buf.leaves, true, true
 	}
 	f := &d.pages[p.segment()]
 	r := n.page()
 	if r == 0 || f.file == nil {
-		return nil, false
+		return nil, false, false
 	}
 	page := buf.page[:r.size()]
 	if got, _ := f.file.ReadAt(page, r.offset()); got != len(page) {
-		return nil, false
+		return nil, false, false
 	}
-	leaves, ok := readPage(page, p, bucket, buf.leaves[:0])
-	if buf.leaves = leaves; ok {
-		kept.keep(p, bucket.Hash, leaves)
-	}
-	return leaves, ok
+	buf.leaves, ok = readPage(page, p, buf.leaves[:0])
+	return buf.leaves, false, ok
 }
 
-// bucketLeaves reads the leaves of a bucket: from its page, or else from the rows, of which it asks for
-// an iterator then.
+// pageLeaves are the leaves of a bucket, if they are kept in memory or it has a page that is to be believed.
+func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
+	leaves, proven, ok := d.foundLeaves(n, p, buf)
+	if !ok || !proven && proof.Subtree(leaves, p.depth) != n.seen() {
+		return nil, false
+	}
+	if !proven {
+		d.recent[p.segment()].keep(p, n.hash, leaves)
+	}
+	return leaves, true
+}
+
+// bucketLeaves reads the leaves of a bucket: from its page, or else from the rows.
 func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
 	if leaves, ok := d.pageLeaves(n, p, buf); ok {
 		return leaves, nil
 	}
+	return d.rowLeaves(n, p, buf)
+}
+
+// rowLeaves reads the leaves of a bucket from the rows, of which it asks for an iterator.
+func (d *disk) rowLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
 	rows, err := buf.rows(d)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func rewrite(t *testing.T, dir string, change func(old []byte) []byte) {
 	}
 }
 
-// eachLeaf changes the 64 bytes of every leaf: key hash and value hash.
+// eachLeaf changes the 64 bytes of every leaf: key hash and sealed hash.
 func eachLeaf(change func(leaf []byte)) func([]byte) []byte {
 	return func(b []byte) []byte {
 		for i := 64; i+64 <= len(b); i += 64 {
@@ -94,7 +94,11 @@ func TestPages(t *testing.T) {
 		{"first bit of key hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[0] ^= 0x80 })) }},
 		// These bits decide nothing about the shape of a bucket.
 		{"last bit of key hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[31] ^= 1 })) }},
-		{"value hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[40] ^= 1 })) }},
+		{"the same bit of both", func(t *testing.T, dir string) {
+			rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[31] ^= 1; leaf[63] ^= 1 }))
+		}},
+		{"first bit of hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[32] ^= 0x80 })) }},
+		{"hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[40] ^= 1 })) }},
 		{"leaves in another order", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b []byte) []byte {
 				for i := 64; i+128 <= len(b); i += 128 {
@@ -250,6 +254,40 @@ func TestPagesAreRead(t *testing.T) {
 	if proven, refused := prove(); refused < 1 || refused > 7 {
 		t.Fatalf("without pages %d proven, %d refused", proven, refused)
 	}
+}
+
+// TestFormatBefore opens a store of the format before, whose pages say nothing to this one: pages, trie and format are
+// written anew from the records, once.
+func TestFormatBefore(t *testing.T) {
+	dir := fastDir(t)
+	p := grown(t, dir, 40)
+	format := func(db *pebble.DB, change func(row []byte)) error {
+		row, closer, err := db.Get([]byte("m"))
+		if err != nil {
+			return err
+		}
+		row = bytes.Clone(row)
+		change(row)
+		return errors.Join(closer.Close(), db.Set([]byte("m"), row, pebble.Sync))
+	}
+	edit(t, dir, func(db *pebble.DB) error { return format(db, func(row []byte) { row[2] = 2 }) })
+	rewrite(t, dir, func(b []byte) []byte { return make([]byte, len(b)) })
+	p.check(t, dir, crashOptions(), p.at, p.at)
+	edit(t, dir, func(db *pebble.DB) error {
+		return format(db, func(row []byte) {
+			if row[2] != 3 {
+				t.Errorf("the format is %d", row[2])
+			}
+		})
+	})
+	for _, path := range pagesIn(t, dir) {
+		data, err := os.ReadFile(path)
+		if err != nil || len(bytes.Trim(data, "\x00")) == 0 {
+			t.Errorf("%s is empty (%v)", path, err)
+		}
+	}
+	p.goOn(t, dir, crashOptions(), 20)
+	p.check(t, dir, crashOptions(), p.at, p.at)
 }
 
 // TestPagesComeBack loses the pages; what is changed then has pages again.

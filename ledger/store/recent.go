@@ -17,7 +17,7 @@ const (
 	recentLeaves = 8 // a bucket of more is not kept
 )
 
-// recentSets of all segments together are 13 MB, when there are buckets in all of them.
+// recentSets of all segments together are 9 MB, when there are buckets in all of them.
 type recentSets [1 << recentBits][recentWays]keptBucket
 
 // recent keeps leaves of one segment's buckets.

@@ -14,7 +14,7 @@ func TestRecent(t *testing.T) {
 		leaves := make([]proof.Leaf, count)
 		for i := range leaves {
 			binary.BigEndian.PutUint64(leaves[i].KeyHash[:], n)
-			leaves[i].ValueHash[0] = byte(i)
+			leaves[i].Hash[0] = byte(i)
 		}
 		return hufu.Digest{byte(n), 1}, leaves
 	}

@@ -27,8 +27,11 @@ const (
 	rowRecord     = 'v'
 )
 
-// formatVersion is of the layout above.
-const formatVersion = 2
+// formatVersion is of the layout above and of pages. Those of format 2 had hashes of values; its rows are the same.
+const (
+	formatVersion = 3
+	formatBefore  = 2
+)
 
 type metaRow struct {
 	Format  uint64      `cbor:"1,keyasint"`
@@ -47,21 +50,22 @@ func encodeMeta(v version) ([]byte, error) {
 	})
 }
 
-func decodeMeta(data []byte) (version, error) {
+// decodeMeta also tells whether pages and trie are to be made anew from the records.
+func decodeMeta(data []byte) (v version, old bool, err error) {
 	var row metaRow
 	if err := encoding.Unmarshal(data, &row); err != nil {
-		return version{}, fmt.Errorf("%w: meta row: %w", ErrCorrupt, err)
+		return v, false, fmt.Errorf("%w: meta row: %w", ErrCorrupt, err)
 	}
-	if row.Format != formatVersion {
-		return version{}, fmt.Errorf("store: format %d on disk, this program reads %d", row.Format, formatVersion)
+	if row.Format != formatVersion && row.Format != formatBefore {
+		return v, false, fmt.Errorf("store: format %d on disk, this program reads %d", row.Format, formatVersion)
 	}
 	if len(row.Root) != len(hufu.Digest{}) {
-		return version{}, fmt.Errorf("%w: meta row: root of %d bytes", ErrCorrupt, len(row.Root))
+		return v, false, fmt.Errorf("%w: meta row: root of %d bytes", ErrCorrupt, len(row.Root))
 	}
 	return version{
 		number: row.Version,
 		State:  State{Height: row.Height, Root: hufu.Digest(row.Root), Count: row.Count, Meta: row.Meta},
-	}, nil
+	}, row.Format != formatVersion, nil
 }
 
 func recordKey(keyHash *hufu.Digest) []byte {

@@ -105,8 +105,7 @@ type stager struct {
 	seg    segment // being worked on
 	part   *part
 	reader bucketReader
-	before []proof.Leaf // scratch
-	after  []proof.Leaf
+	after  []proof.Leaf // scratch
 	grown  segment
 }
 
@@ -156,26 +155,34 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 }
 
 func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
-	where := placeOf(&todo[0].keyHash, depth)
-	var err error
-	if s.before, err = s.store.bucketLeaves(&s.seg[at], where, &s.reader); err != nil {
-		return proof.Node{}, err
+	old, where, now := &s.seg[at], placeOf(&todo[0].keyHash, depth), proof.Node{}
+	before, proven, ok := s.store.foundLeaves(old, where, &s.reader)
+	if ok {
+		now, ok = s.next(old, before, proven, todo, depth)
 	}
-	if err := s.merge(todo); err != nil {
-		return proof.Node{}, err
+	if !ok {
+		var err error
+		if before, err = s.store.rowLeaves(old, where, &s.reader); err != nil {
+			return now, err
+		}
+		now, _ = s.next(old, before, true, todo, depth)
+	}
+	if err := s.writeRows(before, todo); err != nil {
+		return now, err
+	}
+	s.part.count += int64(len(s.after) - len(before))
+	if s.fits(depth) {
+		s.made(at, where, s.after, now)
+		return now, nil
 	}
 	// Elements of grown after its top become elements of the segment after those it has by then.
 	grown, p := append(s.grown[:0], node{}), s.part //nolint:gocritic // grown becomes s.grown below
 	shift := uint32(len(s.seg)+len(p.added)) - 1
-	n := grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
-		if hasPage(len(leaves)) {
-			p.pages = appendPage(p.pages, leaves)
-			s.store.recent[p.segment].keep(w, n.Hash, leaves)
-		}
+	now = grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
 		if i += shift; i == shift {
 			i = at
 		}
-		p.buckets = append(p.buckets, changedBucket{at: i, leaves: len(leaves), place: w, node: newNode(n, 0)})
+		s.made(i, w, leaves, n)
 	})
 	s.grown = grown
 	for i := range grown {
@@ -185,34 +192,81 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 	}
 	p.changed = append(p.changed, changedNode{at: at, node: grown[0]})
 	p.added = append(p.added, grown[1:]...)
-	return n, nil
+	return now, nil
 }
 
-// merge makes s.after out of s.before and the changes, and writes the changed rows.
-func (s *stager) merge(todo []pending) error {
-	s.after = s.after[:0]
-	before := s.before
+// next makes s.after out of the leaves before and the changes, and computes what it is seen as if it fits into one
+// bucket. It tells whether the leaves before are those of the bucket.
+func (s *stager) next(bucket *node, before []proof.Leaf, proven bool, todo []pending, depth int) (proof.Node, bool) {
+	s.after = merge(s.after[:0], before, todo)
+	switch {
+	case !s.fits(depth):
+		return proof.Node{}, proven || proof.Subtree(before, depth) == bucket.seen()
+	case proven:
+		return proof.Subtree(s.after, depth), true
+	}
+	was, now := subtrees(before, s.after, todo, depth)
+	return now, was == bucket.seen()
+}
+
+// fits tells whether s.after is not to be split.
+func (s *stager) fits(depth int) bool { return len(s.after) <= s.bucket || depth >= maxBucketDepth }
+
+// made notes the bucket that element at will be.
+func (s *stager) made(at uint32, where place, leaves []proof.Leaf, n proof.Node) {
+	p := s.part
+	if hasPage(len(leaves)) {
+		p.pages = appendPage(p.pages, leaves)
+		s.store.recent[p.segment].keep(where, n.Hash, leaves)
+	}
+	p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: where, node: newNode(n, 0)})
+}
+
+// merge appends the leaves that follow from those before and the changes.
+func merge(after, before []proof.Leaf, todo []pending) []proof.Leaf {
 	for i := range todo {
 		c := &todo[i]
 		for len(before) > 0 && bytes.Compare(before[0].KeyHash[:], c.keyHash[:]) < 0 {
-			s.after, before = append(s.after, before[0]), before[1:]
+			after, before = append(after, before[0]), before[1:]
 		}
-		known := len(before) > 0 && before[0].KeyHash == c.keyHash
-		if known {
+		if len(before) > 0 && before[0].KeyHash == c.keyHash {
 			before = before[1:]
-			s.part.count--
 		}
 		if c.Value != nil {
-			s.after = append(s.after, proof.NewLeaf(c.keyHash, proof.HashValue(c.Value)))
-			s.part.count++
+			after = append(after, proof.NewLeaf(c.keyHash, proof.HashValue(c.Value)))
+		}
+	}
+	return append(after, before...)
+}
+
+// subtrees are the subtrees at depth of the leaves before and after the changes. Where nothing changes, they are
+// the same and hashed once.
+func subtrees(before, after []proof.Leaf, todo []pending, depth int) (was, now proof.Node) {
+	switch {
+	case len(todo) == 0:
+		now = proof.Subtree(after, depth)
+		return now, now
+	case len(before) <= 1 || len(after) <= 1:
+		return proof.Subtree(before, depth), proof.Subtree(after, depth)
+	}
+	b, a, t := proof.Split(before, depth), proof.Split(after, depth), splitPending(todo, depth)
+	wasLeft, nowLeft := subtrees(before[:b], after[:a], todo[:t], depth+1)
+	wasRight, nowRight := subtrees(before[b:], after[a:], todo[t:], depth+1)
+	return proof.Join(wasLeft, wasRight), proof.Join(nowLeft, nowRight)
+}
+
+// writeRows writes the changed rows of a bucket that has these leaves.
+func (s *stager) writeRows(before []proof.Leaf, todo []pending) error {
+	for i := range todo {
+		c := &todo[i]
+		if c.Value != nil {
 			s.writeRow(c)
-		} else if known {
+		} else if holds(before, &c.keyHash) {
 			if err := s.batch.Delete(recordKey(&c.keyHash), nil); err != nil {
 				return err
 			}
 		}
 	}
-	s.after = append(s.after, before...)
 	return nil
 }
 
