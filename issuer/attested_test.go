@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
+	credstatus "github.com/hufu-id/hufu/credential/status"
 	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/issuer"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/state"
 	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oauth"
 	"github.com/hufu-id/hufu/protocol/oid4vci"
@@ -193,6 +196,90 @@ func TestProvidersByKeyAndByIdentifier(t *testing.T) {
 		if (a.StatusCode == http.StatusOK) != c.good {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
 		}
+	}
+}
+
+// An attestation with a status stands as long as the ledger says so, on a list of its provider's own; one whose status cannot
+// be looked up does not stand.
+func TestAttestationStatus(t *testing.T) {
+	onLedger, provider, other := newKey(t, keys.P256), anyDID(), hufu.ID{8, 8}.DID(network)
+	byAuthority := newMaker(t)
+	o := openOffice(t, func(c *issuer.Config) {
+		c.Exchange.Providers = []issuer.Provider{{DID: provider}, {Issuer: makerURL, CA: byAuthority.authority.Public()}}
+	})
+	_, id, err := provider.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := &did.Record{ID: id, Methods: []did.MethodRecord{{
+		Fragment: "a", Multikey: onLedger.Public().Multikey(), Purposes: tx.PurposeAssertion, Span: did.Span{From: 1, FromTime: morning.Add(-time.Hour).Unix()},
+	}}}
+	if err := state.Save(o.ledger.state, did.StateKey(id), record); err != nil {
+		t.Fatal(err)
+	}
+	uri := func(d hufu.DID, list uint64) string { return status.URI("https://maker.example", d, list) }
+	_, stranger, err := other.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, author := range []hufu.ID{id, stranger} {
+		for _, b := range []tx.Body{
+			&tx.StatusOpen{List: 0, Bits: 2, Size: 1024, URI: uri(author.DID(network), 0)},
+			&tx.StatusSet{List: 0, Changes: []tx.StatusChange{
+				{Status: hufu.StatusRevoked, Reason: tx.ReasonUnspecified, Indexes: []uint64{7}}, {Status: hufu.StatusSuspended, Reason: tx.ReasonUnspecified, Indexes: []uint64{8}},
+			}},
+		} {
+			if err := status.Apply(state.Context{Network: network, Height: 9, Time: morning.Unix()}, o.ledger.state, &tx.Tx{Payload: tx.Payload{Author: author, Kind: b.Kind()}, Body: b}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	entry := func(uri string, index uint64) any { return credstatus.Reference{URI: uri, Index: index}.Claim() }
+	ours := &maker{T: t, signer: onLedger, header: jws.Header{"kid": provider.URL("a")}}
+	for name, c := range map[string]struct {
+		by     *maker
+		status any
+		good   bool
+	}{
+		"valid":                             {ours, entry(uri(provider, 0), 6), true},
+		"revoked":                           {ours, entry(uri(provider, 0), 7), false},
+		"suspended":                         {ours, entry(uri(provider, 0), 8), false},
+		"outside of the list":               {ours, entry(uri(provider, 0), 5000), false},
+		"no such list":                      {ours, entry(uri(provider, 2), 6), false},
+		"another's list":                    {ours, entry(uri(other, 0), 6), false},
+		"a list elsewhere":                  {ours, entry("https://maker.example/lists/1", 6), false},
+		"no list":                           {ours, map[string]any{"other": 1}, false},
+		"no object":                         {ours, "valid", false},
+		"of a provider without a list here": {byAuthority, entry(uri(provider, 0), 6), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := o.phone(true)
+			p.headers.Set(oauth.AttestationHeader, c.by.attest(p.key, o.now, func(a *oauth.Attestation) { a.Status = c.status }))
+			a := p.take(o.preAuthorized(adult(t, o.people), false, residentJWT))
+			if c.good {
+				a.ok(t, http.StatusOK, nil)
+			} else {
+				a.refused(t, http.StatusUnauthorized, "invalid_client_attestation")
+			}
+			p = o.phone(true)
+			token := p.token(p.take(o.preAuthorized(adult(t, o.people), false, residentJWT))).AccessToken
+			keyed := func(holders []keys.Signer, nonce string) string {
+				return c.by.attestKeys(holders, nonce, o.now, func(a *oid4vci.KeyAttestation) { a.Status = c.status })
+			}
+			holders, nonce := p.wallet(2), p.cNonce()
+			proof, err := oid4vci.ProofOf{Audience: o.url, Nonce: nonce, IssuedAt: o.now, Attestation: keyed(holders, nonce)}.Make(rand.Reader, holders[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, proofs := range []oid4vci.Proofs{{JWT: []string{proof}}, {Attestation: []string{keyed(p.wallet(2), p.cNonce())}}} {
+				a := p.json("/credential", &oid4vci.CredentialRequest{ConfigurationID: residentJWT, Proofs: proofs}, token)
+				if c.good {
+					a.ok(t, http.StatusOK, nil)
+				} else {
+					a.refused(t, http.StatusBadRequest, "invalid_proof")
+				}
+			}
+		})
 	}
 }
 

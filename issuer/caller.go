@@ -9,11 +9,13 @@ import (
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/credential/jws"
+	credstatus "github.com/hufu-id/hufu/credential/status"
 	"github.com/hufu-id/hufu/credential/x5c"
 	"github.com/hufu-id/hufu/database"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/state/did"
+	"github.com/hufu-id/hufu/ledger/state/status"
 	"github.com/hufu-id/hufu/ledger/tx"
 	"github.com/hufu-id/hufu/protocol/oauth"
 )
@@ -116,9 +118,11 @@ func (s *Service) attest(ctx context.Context, c *caller, p *Proofs, proven keys.
 		return nil
 	}
 	now := s.cfg.Now()
+	by := attester{s: s}
 	a, err := oauth.VerifyAttestation(token, oauth.AttestationParams{
 		ClientID: c.client, Now: now,
-		Signer: func(h jws.Header, iss string) (keys.PublicKey, error) { return s.providerKey(ctx, h, iss) },
+		Signer:   func(h jws.Header, iss string) (keys.PublicKey, error) { return by.key(ctx, h, iss) },
+		Standing: func(status any) error { return by.stands(ctx, status) },
 	})
 	if err != nil {
 		return err
@@ -143,19 +147,46 @@ func (s *Service) attest(ctx context.Context, c *caller, p *Proofs, proven keys.
 
 var errProvider = errors.New("not signed by a wallet provider that is trusted here")
 
-// providerKey finds the key of a provider that signed an attestation.
-func (s *Service) providerKey(ctx context.Context, h jws.Header, iss string) (keys.PublicKey, error) {
-	for i := range s.exchange.Providers {
-		p := &s.exchange.Providers[i]
+// attester is the provider that signed an attestation, once its key is found.
+type attester struct {
+	s        *Service
+	provider *Provider
+}
+
+// key finds the key of a provider that signed an attestation.
+func (a *attester) key(ctx context.Context, h jws.Header, iss string) (keys.PublicKey, error) {
+	for i := range a.s.exchange.Providers {
+		p := &a.s.exchange.Providers[i]
 		if p.Issuer != "" && p.Issuer != iss {
 			continue
 		}
-		key, err := s.keyOf(ctx, p, h)
+		key, err := a.s.keyOf(ctx, p, h)
 		if err != nil || !key.IsZero() {
+			a.provider = p
 			return key, err
 		}
 	}
 	return keys.PublicKey{}, errProvider
+}
+
+// stands looks up an attestation's status on the ledger, on a list of the identifier of its provider. What is on a list
+// elsewhere is refused: the issuer asks nobody but the ledger.
+func (a *attester) stands(ctx context.Context, claim any) error {
+	ref, err := credstatus.ReferenceOf(map[string]any{"status": claim})
+	if err != nil {
+		return err
+	}
+	var is hufu.Status
+	if err := a.s.cfg.Ledger.Read(ctx, func(v client.View) (err error) {
+		is, err = status.LookupURI(v, a.provider.DID, ref.URI, ref.Index)
+		return err
+	}); err != nil {
+		return err
+	}
+	if is != hufu.StatusValid {
+		return hufu.Refuse(oauth.RuleAttestation, "the provider has made it %s", is)
+	}
+	return nil
 }
 
 // keyOf is the key of one provider that a header leads to, or none.

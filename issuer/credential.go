@@ -144,11 +144,13 @@ func (s *Service) allowed(ctx context.Context, l *leave, req *oid4vci.Credential
 }
 
 func (s *Service) proofParams(ctx context.Context, l *leave, c *Configuration, now time.Time) oid4vci.ProofParams {
+	by := attester{s: s}
 	return oid4vci.ProofParams{
 		Audience: s.exchange.URL, Now: now, ClientID: l.client, Algs: c.algs(), MaxKeys: s.exchange.Batch,
 		Nonce:    func(n string) bool { return s.nonces.given(n, now) },
 		Required: s.exchange.KeyAttestation,
-		Attester: func(h jws.Header, iss string) (keys.PublicKey, error) { return s.providerKey(ctx, h, iss) },
+		Attester: func(h jws.Header, iss string) (keys.PublicKey, error) { return by.key(ctx, h, iss) },
+		Standing: func(status any) error { return by.stands(ctx, status) },
 	}
 }
 

@@ -53,7 +53,7 @@ type Exchange struct {
 type Provider struct {
 	Issuer string         // iss of its attestations; "": any, or none
 	CA     keys.PublicKey // of certificates in x5c
-	DID    hufu.DID       // whose assertion keys a kid may name
+	DID    hufu.DID       // whose assertion keys a kid may name, and whose lists an attestation's status may be on
 	Key    keys.PublicKey // that a kid names
 	KeyID  string         // that kid
 }

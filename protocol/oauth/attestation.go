@@ -27,6 +27,27 @@ const MaxAttestationBytes = 16 << 10
 // absent), and says by an error that nobody trusted signs so. Everything an attestation says hangs on it.
 type AttestationSigner func(header jws.Header, issuer string) (keys.PublicKey, error)
 
+// StatusCheck says by a refusal that an attestation does not stand any more, or that its status cannot be looked up, from its
+// claim "status", decoded from JSON. It is asked right after an AttestationSigner whose signature it was. Where there
+// is none, an attestation with a status is refused: it must not pass for one that has none.
+type StatusCheck func(status any) error
+
+// Stands asks about an attestation's claims. It refuses with the rule.
+func (c StatusCheck) Stands(claims map[string]any, rule hufu.Rule) error {
+	status, there := claims["status"]
+	if !there {
+		return nil
+	}
+	if c == nil {
+		return hufu.Refuse(rule, "it has a status, which cannot be looked up")
+	}
+	err := c(status)
+	if hufu.RuleOf(err) != "" {
+		return hufu.Refuse(rule, "its status: %v", err)
+	}
+	return err
+}
+
 // Attestation is what a wallet's provider vouches for: that this key is held by a genuine wallet.
 type Attestation struct {
 	Issuer    string // optional
@@ -78,6 +99,7 @@ func signTyped(rand io.Reader, typ string, header jws.Header, claims any, signer
 // AttestationParams is what an attestation is checked against.
 type AttestationParams struct {
 	Signer    AttestationSigner
+	Standing  StatusCheck
 	ClientID  string // of the request, if it has one
 	Now       time.Time
 	ClockSkew time.Duration // 0: [DefaultClockSkew]
@@ -126,6 +148,9 @@ func VerifyAttestation(token string, p AttestationParams) (*Attestation, error) 
 	}
 	if err := m.Verify(key); err != nil {
 		return fail("%v", err)
+	}
+	if err := p.Standing.Stands(claims, RuleAttestation); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -204,10 +204,29 @@ func TestAttestations(t *testing.T) {
 		"not yet":          {attestation(t, provider, instance, func(a *oauth.Attestation) { a.IssuedAt = now.Add(time.Minute) }), oauth.RuleAttestation},
 		"expired":          {attestation(t, provider, instance, func(a *oauth.Attestation) { a.ExpiresAt = now.Add(-31 * time.Second) }), oauth.RuleStale},
 		"no key":           {attestation(t, provider, instance, func(a *oauth.Attestation) { a.Key = keys.PublicKey{} }), oauth.RuleAttestation},
+		"a status":         {attestation(t, provider, instance, func(a *oauth.Attestation) { a.Status = "any" }), oauth.RuleAttestation}, // nobody looks it up
 	} {
 		got, err := oauth.VerifyAttestation(c.token, params)
 		if hufu.RuleOf(err) != c.rule || got != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	away := errors.New("the ledger is away")
+	for name, c := range map[string]struct{ says, is error }{
+		"it stands": {nil, nil}, "it does not": {hufu.Refuse("test.revoked", "revoked"), hufu.Refuse(oauth.RuleAttestation, "")}, "who knows": {away, away},
+	} {
+		params.Standing = func(status any) error {
+			if status != "any" {
+				t.Errorf("asked about %v", status)
+			}
+			return c.says
+		}
+		_, err := oauth.VerifyAttestation(attestation(t, provider, instance, func(a *oauth.Attestation) { a.Status = "any" }), params)
+		if hufu.RuleOf(err) != hufu.RuleOf(c.is) || hufu.RuleOf(c.is) == "" && !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := oauth.VerifyAttestation(good, params); err != nil {
+			t.Errorf("%s, of one without: %v", name, err)
 		}
 	}
 	params.Signer = nil

@@ -9,6 +9,7 @@ import (
 	"github.com/hufu-id/hufu/credential/jws"
 	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/keys"
+	"github.com/hufu-id/hufu/protocol/oauth"
 )
 
 // AttestationMediaType is the "typ" of a key attestation (Appendix D.1).
@@ -102,6 +103,7 @@ func MakeKeyAttestation(rand io.Reader, header jws.Header, signer keys.Signer, a
 // KeyAttestationParams is what a key attestation is checked against.
 type KeyAttestationParams struct {
 	Signer    KeyAttestationSigner
+	Standing  oauth.StatusCheck
 	Nonce     func(nonce string) bool // whether this issuer gave the nonce and it is still good
 	Now       time.Time
 	ClockSkew time.Duration   // 0: [DefaultClockSkew]
@@ -112,7 +114,7 @@ type KeyAttestationParams struct {
 
 func (p *ProofParams) attestation(inProof bool) KeyAttestationParams {
 	return KeyAttestationParams{
-		Signer: p.Attester, Nonce: p.Nonce, Now: p.Now, ClockSkew: p.ClockSkew, Required: p.Required, Algs: p.Algs, NeedsExp: inProof,
+		Signer: p.Attester, Standing: p.Standing, Nonce: p.Nonce, Now: p.Now, ClockSkew: p.ClockSkew, Required: p.Required, Algs: p.Algs, NeedsExp: inProof,
 	}
 }
 
@@ -154,6 +156,9 @@ func VerifyKeyAttestation(token string, p KeyAttestationParams) (*KeyAttestation
 	}
 	if err := m.Verify(key); err != nil {
 		return fail("%v", err)
+	}
+	if err := p.Standing.Stands(claims, RuleProof); err != nil {
+		return nil, err
 	}
 	return a, checkNonce(a.Nonce, p.Nonce)
 }

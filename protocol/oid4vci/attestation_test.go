@@ -73,6 +73,7 @@ func TestAttestedKeys(t *testing.T) {
 		rule  hufu.Rule
 	}{
 		"nothing":           {"", oid4vci.RuleProof},
+		"a status":          {a.token(func(k *oid4vci.KeyAttestation) { k.Status = "any" }), oid4vci.RuleProof}, // nobody looks it up
 		"no claims":         {strings.Replace(a.token(nil), ".", ".e30.", 1), oid4vci.RuleProof},
 		"unknown provider":  {a.token(func(k *oid4vci.KeyAttestation) { k.Issuer = "" }), oid4vci.RuleProof},
 		"no keys":           {a.token(func(k *oid4vci.KeyAttestation) { k.Keys = nil }), oid4vci.RuleProof},

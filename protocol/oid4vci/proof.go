@@ -79,6 +79,8 @@ type ProofParams struct {
 	// Attester finds the key of whoever attests keys (see [KeyAttestationSigner]). If nil, nobody is
 	// trusted to.
 	Attester KeyAttestationSigner
+	// Standing looks up the status of an attestation that has one.
+	Standing oauth.StatusCheck
 	// Required, if not nil, demands that every key is attested, and how.
 	Required *KeyRequirement
 	MaxKeys  int // bounds the keys of all proofs; 0: [MaxProofs]
