@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // hufuBinary is the product as it is.
-func hufuBinary(t testing.TB) string { return build(t, "hufu", "../../cmd/hufu", "-ldflags=-s -w") }
+func hufuBinary(t testing.TB) string { return build(t, "hufu", "-ldflags=-s -w") }
 
 // clockEnv says by how much the clock of a process is off, for the binary of shiftedBinary.
 const clockEnv = "HUFU_CHAOS_CLOCK"
@@ -44,14 +44,30 @@ const clockEnv = "HUFU_CHAOS_CLOCK"
 // clockArch is the one architecture for which there is code that shifts a process's clock.
 const clockArch = "amd64"
 
+// buildShifted builds shiftedBinary while other things go on, and has the test wait for its end.
+func buildShifted(t testing.TB) {
+	built := make(chan struct{})
+	flags := shiftedFlags(t)
+	go func() {
+		defer close(built)
+		_ = buildOnce(shiftedName, flags...) // whoever needs it is told
+	}()
+	t.Cleanup(func() { <-built })
+}
+
 // shiftedBinary is the product with a file beside its main that sets the clock of the whole process by what
 // clockEnv says. The product itself has nothing for this to hook into.
-func shiftedBinary(t testing.TB) string {
-	return build(t, "hufu-shifted", "../../cmd/hufu",
+func shiftedBinary(t testing.TB) string { return build(t, shiftedName, shiftedFlags(t)...) }
+
+const shiftedName = "hufu-shifted"
+
+func shiftedFlags(t testing.TB) []string {
+	return []string{
 		"-overlay", overlay(t, map[string]string{
 			"../../cmd/hufu/zz_clock.go":      "testdata/clock/clock.go",
 			"../../cmd/hufu/zz_clock_amd64.s": "testdata/clock/clock_amd64.s",
-		}), "-ldflags=-s -w -checklinkname=0")
+		}), "-ldflags=-s -w -checklinkname=0",
+	}
 }
 
 // overlay writes the file that "go build -overlay" reads: what stands in for what.
@@ -80,23 +96,26 @@ func overlay(t testing.TB, replace map[string]string) string {
 	return path
 }
 
-// build builds a command once and returns where it is.
-func build(t testing.TB, name, pkg string, flags ...string) string {
+// build builds the product once and returns where it is.
+func build(t testing.TB, name string, flags ...string) string {
 	t.Helper()
+	if err := buildOnce(name, flags...); err != nil {
+		t.Fatalf("building %s: %v", name, err)
+	}
+	return filepath.Join(binaries.dir, name)
+}
+
+func buildOnce(name string, flags ...string) error {
 	binaries.mu.Lock()
 	defer binaries.mu.Unlock()
-	path := filepath.Join(binaries.dir, name)
 	err, done := binaries.built[name]
 	if !done {
-		c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
+		c := exec.Command("go", append(append([]string{"build", "-o", filepath.Join(binaries.dir, name)}, flags...), "../../cmd/hufu")...)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, failed := c.CombinedOutput(); failed != nil {
 			err = fmt.Errorf("%w\n%s", failed, out)
 		}
 		binaries.built[name] = err
 	}
-	if err != nil {
-		t.Fatalf("building %s: %v", pkg, err)
-	}
-	return path
+	return err
 }

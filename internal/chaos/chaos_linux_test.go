@@ -94,7 +94,11 @@ func play(t *testing.T, scenarios []*scenario) {
 		g.spare, g.quota, disk = max(g.spare, s.Spare), max(g.quota, s.Quota), max(disk, s.Disk)
 		g.early = g.early || s.clocks()
 	}
+	slices.SortStableFunc(scenarios, func(a, b *scenario) int { return cmp.Compare(a.order(), b.order()) })
 	r := &run{network: found(t, g, seedOf(t))}
+	if g.early {
+		buildShifted(t)
+	}
 	if disk != 0 {
 		if err := r.fitDisk(r.nodes[disk-1]); err != nil {
 			t.Fatal(err)

@@ -107,11 +107,7 @@ func found(t *testing.T, g ground, seed uint64) *network {
 	for i := range g.nodes {
 		hosts = append(hosts, nodeAddress(i).String())
 	}
-	binary, env := w.binary, []string(nil)
-	if g.early {
-		binary, env = shiftedBinary(t), []string{clockEnv + "=-1h"}
-	}
-	w.must(binary, env, "net", "init", "--validators", strconv.Itoa(g.nodes), "--out", filepath.Join(dir, "net"),
+	w.must("net", "init", "--validators", strconv.Itoa(g.nodes), "--out", filepath.Join(dir, "net"),
 		"--network", networkName, "--hosts", strings.Join(hosts, ","), "--port", strconv.Itoa(peerPort))
 	var spaces []*namespace
 	w.wire, spaces = newWire(t, g.nodes+g.spare, seed)
@@ -119,10 +115,8 @@ func found(t *testing.T, g ground, seed uint64) *network {
 	for i := range g.nodes {
 		w.nodes = append(w.nodes, w.member(i, spaces[i]))
 	}
-	if g.quota > 0 {
-		if err := w.meter(w.nodes[g.nodes-1], g.quota); err != nil {
-			t.Fatal(err)
-		}
+	if err := w.amend(&g); err != nil {
+		t.Fatal(err)
 	}
 	if w.genesis, err = os.ReadFile(filepath.Join(w.nodes[0].dir, home.GenesisFile)); err != nil {
 		t.Fatal(err)
@@ -136,9 +130,9 @@ func found(t *testing.T, g ground, seed uint64) *network {
 	return w
 }
 
-// meter gives a member another quota, in the genesis that no node has seen yet.
-func (w *network) meter(n *node, quota uint64) error {
-	n.metered = true
+// amend makes the genesis, which no node has seen yet, what the ground wants.
+func (w *network) amend(g *ground) error {
+	n := w.nodes[g.nodes-1]
 	old, err := os.ReadFile(filepath.Join(n.dir, home.GenesisFile))
 	if err != nil {
 		return err
@@ -151,11 +145,16 @@ func (w *network) meter(n *node, quota uint64) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(doc.Members, func(m machine.Founder) bool { return bytes.Equal(m.ValidatorKey, n.validator.Raw()) })
-	if at < 0 {
-		return fmt.Errorf("%s is not in its genesis", n)
+	if g.early {
+		file.GenesisTime = file.GenesisTime.Add(-time.Hour)
 	}
-	doc.Members[at].Quota = quota
+	if g.quota > 0 {
+		at := slices.IndexFunc(doc.Members, func(m machine.Founder) bool { return bytes.Equal(m.ValidatorKey, n.validator.Raw()) })
+		if at < 0 {
+			return fmt.Errorf("%s is not in its genesis", n)
+		}
+		n.metered, doc.Members[at].Quota = true, g.quota
+	}
 	changed, err := ledgernode.NewGenesis(doc, file.GenesisTime)
 	if err != nil {
 		return err
@@ -188,12 +187,12 @@ func (w *network) leave() {
 }
 
 // must runs a command of the product.
-func (w *network) must(binary string, env []string, args ...string) {
+func (w *network) must(args ...string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, binary, args...)
-	c.Env = environment(env...)
+	c := exec.CommandContext(ctx, w.binary, args...)
+	c.Env = environment()
 	if out, err := c.CombinedOutput(); err != nil {
 		w.t.Fatalf("hufu %s: %v\n%s", strings.Join(args, " "), err, out)
 	}

@@ -99,6 +99,14 @@ func (s *scenario) clocks() bool {
 	return slices.ContainsFunc(s.Steps, func(s step) bool { return s.Clock != 0 })
 }
 
+// order is in which scenarios of one network are played: those last that need another binary, which is built meanwhile.
+func (s *scenario) order() int {
+	if s.clocks() {
+		return 1
+	}
+	return 0
+}
+
 // run is a scenario on its way.
 type run struct {
 	*network
