@@ -201,4 +201,8 @@ func trustSynced(ctx context.Context, log *slog.Logger, h *home.Home, n *node.No
 		return
 	}
 	log.Warn("this node has blocks from here on; the ones before it are at nodes that keep all", "height", s.Height)
+	if s.Missing > 0 {
+		log.Warn("none of its peers had the headers up to here, of which evidence still counts: this node cannot judge it; if that is to be mended, begin anew with peers that keep more",
+			"height", s.Missing)
+	}
 }

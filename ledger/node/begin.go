@@ -133,6 +133,7 @@ func (n *Node) AwaitSynced(ctx context.Context) (*Synced, error) {
 		n.app.sync.mu.Lock()
 		defer n.app.sync.mu.Unlock()
 		s := n.app.sync.done.next
+		s.Missing = n.app.sync.missing
 		return &s, nil
 	case <-n.ended:
 		return nil, n.Err()

@@ -233,6 +233,11 @@ func (n *Node) MissingPast(from, to hufu.Height) error {
 	return nil
 }
 
+// Forget takes the header of a height away, as from a node that never had it.
+func (n *Node) Forget(height hufu.Height) error {
+	return n.dbs.named("blockstore").Delete(fmt.Appendf(nil, "H:%v", height))
+}
+
 // TwoVotes is evidence that a validator voted twice at a height that the node has, made with its key.
 func TwoVotes(n *Node, height hufu.Height, validator keys.Signer) (types.Evidence, error) {
 	key, err := newSigningKey(validator, "validator")

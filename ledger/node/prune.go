@@ -8,9 +8,9 @@ import (
 )
 
 // LeastRetain is the shortest time for which an operator may keep blocks: the trusting period of clients, who
-// ask for headers as old as what they trust. All else that old blocks are for needs less: evidence (the
-// engine keeps headers as long as it judges by them), nodes that join (blocks since the oldest snapshot), and
-// nodes that were down and catch up (longer than that, they begin anew from a snapshot).
+// ask for headers as old as what they trust. Nodes that join (blocks since the oldest snapshot) and nodes that were down
+// and catch up (longer than that, they begin anew from a snapshot) need less. So does evidence, unless the network stood
+// still: see retainHeight.
 const LeastRetain = 180 * 24 * time.Hour
 
 // pruneStep is how many blocks go at once.
@@ -34,12 +34,14 @@ func (h *history) timeOf(height int64) (time.Time, bool) {
 
 // retainHeight is the first block to keep of those up to tip, whose time is now: the first that is not older
 // than retain, but none after oldest, the height of the oldest snapshot that peers may be fetching (0: none),
-// and 0 as long as there are less than pruneStep to remove.
+// none of the last evidenceBlocks, and 0 as long as there are less than pruneStep to remove. As long as evidence of a
+// height counts, which by time it does for less than [LeastRetain], the engine keeps the header; a node that joins has to
+// learn which evidence the block holds, too, so that the block stays whole.
 func retainHeight(p past, tip hufu.Height, now time.Time, retain time.Duration, oldest hufu.Height) hufu.Height {
 	base, cut := p.Base(), now.Add(-retain)
 	old := func(height int64) bool {
 		at, ok := p.timeOf(height)
-		return ok && at.Before(cut)
+		return ok && at.Before(cut) && height+evidenceBlocks < int64(tip)
 	}
 	if base <= 0 || base+pruneStep > int64(tip) || !old(base+pruneStep-1) {
 		return 0

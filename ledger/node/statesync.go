@@ -32,12 +32,15 @@ type Synced struct {
 	Height hufu.Height // of the first block it has
 	Hash   hufu.Digest // of its header
 	Time   time.Time
+	// Missing is up to which height headers are missing of which evidence still counts, as no peer had them; 0: none.
+	Missing hufu.Height
 }
 
 const (
 	syncDrift  = 10 * time.Second       // as clients', of header times
 	askTimeout = 5 * time.Second        // for one answer of one peer
 	askAgain   = 200 * time.Millisecond // when no peer has what is asked for yet
+	askPast    = 10 * time.Second       // until headers of the past are given up that no peer has: others may connect
 	// syncPeers is how many peers must show the same header at the height of a snapshot, if as many are
 	// configured: signatures alone do not tell a fork by validators that sign twice.
 	syncPeers = 2
@@ -55,6 +58,7 @@ type provider struct {
 	log     *slog.Logger
 	fail    func(error)
 	expect  func(expected)
+	lacks   func(hufu.Height) // headers up to a height
 
 	trusted  *proof.Trusted
 	verified map[hufu.Height]*types.LightBlock
@@ -78,7 +82,7 @@ func newProvider(n *Node, cfg *Config, genesis *types.GenesisDoc) *provider {
 	return &provider{
 		headers: n.headers, genesis: genesis, start: *cfg.StateSync, dbs: n.dbs, log: cfg.Log, fail: n.fail,
 		rules: proof.Rules{Network: n.network, Period: cfg.StateSync.Period, Drift: syncDrift},
-		need:  max(1, min(syncPeers, len(cfg.Peers))), expect: n.app.expect,
+		need:  max(1, min(syncPeers, len(cfg.Peers))), expect: n.app.expect, lacks: n.app.lacks,
 		verified: map[hufu.Height]*types.LightBlock{}, liars: map[string]bool{},
 	}
 }
@@ -308,13 +312,15 @@ func (p *provider) begin(ctx context.Context, peer *headersPeer) (*proof.Trusted
 
 // backfill writes the headers, commits and validators before the snapshot that the engine judges evidence by, and
 // which evidence blocks held, back to where evidence is too old. Without them a node that joins would hold a block
-// with evidence from before its time for invalid, alone of all, and evidence that was in a block for new. Headers lead to each other by their hashes; they end where no
-// peer has more.
+// with evidence from before its time for invalid, alone of all, and evidence that was in a block for new. Headers lead to each
+// other by their hashes. They end where no peer has more, of those either that connect in the next seconds.
 func (p *provider) backfill(last *types.LightBlock) error {
+	missing := int64(0)
 	w := pastWriter{blocks: p.dbs.named("blockstore"), state: p.dbs.named("state"), evidence: p.dbs.named("evidence")}
 	age := p.genesis.ConsensusParams.Evidence
 	want, height := last.Hash(), last.Height
 	first := p.filled.from == 0
+	defer func() { p.lacks(hufu.Height(missing)) }()
 	for height > 0 {
 		if !first && height == p.filled.from { // so far came the headers before another snapshot
 			if err := w.run(); err != nil {
@@ -324,9 +330,10 @@ func (p *provider) backfill(last *types.LightBlock) error {
 			want, height = p.filled.want, p.filled.to
 			continue
 		}
-		batch := p.past(hufu.Height(height), want)
+		batch := p.awaitPast(hufu.Height(height), want)
 		if len(batch) == 0 {
 			p.log.Warn("no peer has headers further back: evidence of earlier heights cannot be judged", "height", height)
+			missing = height
 			break
 		}
 		for _, b := range batch {
@@ -346,6 +353,15 @@ func (p *provider) backfill(last *types.LightBlock) error {
 		}
 	}
 	return w.run()
+}
+
+// awaitPast is past, tried again for a while.
+func (p *provider) awaitPast(height hufu.Height, hash []byte) []pastBlock {
+	for until := time.Now().Add(askPast); ; time.Sleep(askAgain) {
+		if out := p.past(height, hash); len(out) > 0 || time.Now().After(until) {
+			return out
+		}
+	}
 }
 
 // past is some headers from height down of which the first has the hash, from any peer.

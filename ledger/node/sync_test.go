@@ -179,6 +179,49 @@ func TestStateSync(t *testing.T) {
 	n.has(again, ids[3], synced.Height)
 }
 
+// Headers that one peer lacks come from another; what all lack is said to be missing, and the node joins all the same.
+func TestStateSyncMissingHeaders(t *testing.T) {
+	t.Parallel()
+	n := startNetwork(t, 2, func(c *node.Config) { c.SnapshotEvery = 12 })
+	eventually(t, "snapshots", func() bool { return n.nodes[0].Height() > 12 && n.nodes[1].Height() > 12 })
+	const hole = 3
+	for i, missing := range []hufu.Height{0, hole} { // in one of the two, in both
+		if err := n.nodes[i].Forget(hole); err != nil {
+			t.Fatal(err)
+		}
+		cfg := node.Config{
+			Home: t.TempDir(), ListenP2P: peerAddress(t), BlockInterval: 200 * time.Millisecond, StateSync: &node.StateSync{Period: longAgo},
+		}
+		for _, other := range n.nodes[:2] {
+			cfg.Peers = append(cfg.Peers, other.ID()+"@"+other.AddressP2P())
+		}
+		if err := node.InitHome(cfg.Home, n.Genesis); err != nil {
+			t.Fatal(err)
+		}
+		k := n.joiner()
+		var err error
+		if k.Node, err = sample.Key("late node", uint64(i)); err != nil {
+			t.Fatal(err)
+		}
+		joined := n.start(cfg, k)
+		synced, err := joined.AwaitSynced(t.Context())
+		if err != nil || synced == nil || synced.Missing != missing {
+			t.Fatalf("%+v, %v; headers up to %d are missing", synced, err, missing)
+		}
+		if lacks := joined.MissingPast(missing+1, synced.Height-1); lacks != nil {
+			t.Error(lacks)
+		}
+		if missing == 0 {
+			if lacks := joined.MissingPast(1, synced.Height-1); lacks != nil {
+				t.Error(lacks)
+			}
+		}
+		if err := joined.Stop(); err != nil { // the next learns from the founders alone
+			t.Fatal(err)
+		}
+	}
+}
+
 // A node that began with a snapshot judges evidence of before as all others do: what is in a block already is not
 // new, and what is not in one yet can be verified. So does one that has nobody to learn it from but such a node.
 func TestEvidenceOfBefore(t *testing.T) {
