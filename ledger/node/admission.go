@@ -2,11 +2,8 @@ package node
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"errors"
-
-	abci "github.com/cometbft/cometbft/abci/types"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
@@ -16,10 +13,9 @@ import (
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
-// Admission to the mempool has two halves. Examining does the work that may wait for others: it reads
-// the transaction and verifies its signatures in a batch with whatever else came in. What the RPC brings is
-// examined before it is handed to the engine, whose lock stops commits as long as a check runs.
-// enter is quick: it gives the transaction its place in its author's queue.
+// Admission has two halves. Examining does the work that may wait for others: it reads the transaction and
+// verifies its signatures in a batch with whatever else came in. enter is quick: it gives the transaction its place
+// in its author's queue.
 
 // judge reads a transaction, if by the present state and what waits it may be in the next block, and where it
 // came from and whose quota it uses have not had their share. Its signatures are left to verify, unless the
@@ -63,7 +59,7 @@ func (a *app) judge(raw []byte, from source) (*parsed, error) {
 	return &parsed{Tx: t, admitted: admission}, nil
 }
 
-// errWaits refuses what is in the mempool.
+// errWaits refuses what waits.
 var errWaits = hufu.Refuse(proof.RuleKnown, "the transaction waits for a block already")
 
 func tooLarge(raw []byte) error {
@@ -129,7 +125,7 @@ func (a *app) enter(p *parsed) error {
 				return err
 			}
 		}
-		if a.pending.add(p.Tx, next, lineOf(admission.Admission)) {
+		if a.pending.add(p.Tx, admission) {
 			return nil
 		}
 		if a.pending.has(p.ID()) {
@@ -144,8 +140,7 @@ func (a *app) enterNew(p *parsed) bool {
 	if p.Payload.Kind != tx.KindDIDCreate || p.admitted == nil || p.admitted.next != 0 {
 		return false
 	}
-	height, _, _ := a.tip.get()
-	return p.admitted.height == height && p.verifiedBy(p.admitted.Keys) && a.pending.add(p.Tx, 0, lineOf(p.admitted.Admission))
+	return p.verifiedBy(p.admitted.Keys) && a.pending.add(p.Tx, p.admitted)
 }
 
 // admit judges t for the next block, after those of its author that wait.
@@ -161,38 +156,10 @@ func (a *app) context() state.Context {
 	return state.Context{Network: a.network, Height: height + 1, Time: at.Unix()}
 }
 
-// CheckTx is the engine asking whether a transaction may wait in its mempool.
-func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
-	p := a.entering.Load()
-	var err error
-	if p == nil || !sameMemory(p.Raw(), req.Tx) {
-		p, err = a.intake.examine(req.Tx, "") // what came from elsewhere was examined before
-	}
-	if err == nil {
-		err = a.enter(p)
-	}
-	return refusal(err), nil
-}
-
-func sameMemory(a, b []byte) bool { return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] }
-
-// refusal is the engine's form of an answer to a transaction.
-func refusal(err error) *abci.ResponseCheckTx {
-	if err == nil {
-		return &abci.ResponseCheckTx{Code: codeOK}
-	}
-	var r *hufu.Refusal
-	if !errors.As(err, &r) {
-		return &abci.ResponseCheckTx{Code: codeRefused, Codespace: string(proof.RuleBusy), Log: "the node cannot read its state"}
-	}
-	return &abci.ResponseCheckTx{Code: codeRefused, Codespace: string(r.Rule), Log: r.Detail}
-}
-
-// discard takes out of the mempool what was offered for a block and is neither in it nor may be in
-// a later one: expired, replayed, or without quota. A transaction stays while one of its author waits
-// that has to come before it.
-func (a *app) discard(offered [][]byte, o *Outcome, left []*tx.Tx) {
-	if len(left) == 0 && len(offered) == len(o.Block.Txs) {
+// discard takes out of what waits that which was left out of a block and may be in no later one: expired, replayed,
+// or without quota. A transaction stays while one of its author waits that has to come before it.
+func (a *app) discard(o *Outcome, left []*tx.Tx) {
+	if len(left) == 0 {
 		return
 	}
 	gone := make(map[hufu.Digest]bool, len(left))
@@ -210,5 +177,4 @@ func (a *app) discard(offered [][]byte, o *Outcome, left []*tx.Tx) {
 	}
 	a.pending.remove(ids)
 	a.exec.known.forget(ids)
-	a.drop(ids)
 }

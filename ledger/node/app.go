@@ -30,7 +30,7 @@ const (
 )
 
 // app is the ABCI application. The engine calls PrepareProposal, ProcessProposal, FinalizeBlock and
-// Commit one after the other; CheckTx and Query at any time beside them.
+// Commit one after the other; Query at any time beside them.
 type app struct {
 	abci.BaseApplication
 
@@ -48,16 +48,16 @@ type app struct {
 	taker   *taker           // nil takes no snapshots
 	sync    *syncing         // nil unless the node begins with a snapshot
 	saw     func(height int64, at time.Time, votes []abci.VoteInfo) error
-	floor   func(time.Duration)     // sets the least time between blocks
-	drop    func(ids []hufu.Digest) // takes transactions out of the engine's mempool
-	halt    func(error) bool        // tells that the node cannot go on, and whether to wait for its end
-	fail    func(error)             // tells that the node cannot go on
+	floor   func(time.Duration) // sets the least time between blocks
+	ring    func()              // tells the engine that transactions wait
+	silence func()              // takes that back
+	halt    func(error) bool    // tells that the node cannot go on, and whether to wait for its end
+	fail    func(error)         // tells that the node cannot go on
 
 	mu       sync.Mutex // of what consensus last executed
 	last     *Outcome   // nil when none on the present state
 	settling *settling  // the last commit, nil before the first
 
-	entering  atomic.Pointer[parsed] // what the intake gives to the mempool just now
 	tip       tip
 	committed atomic.Uint64 // transactions
 	rhythm    rhythm
@@ -67,8 +67,8 @@ type app struct {
 func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error) {
 	a := &app{
 		network: network, log: log, store: st,
-		exec: NewExecutor(network, st), pending: newPending(), sources: newStandings(), now: time.Now,
-		floor: func(time.Duration) {}, drop: func([]hufu.Digest) {}, halt: func(error) bool { return false },
+		exec: NewExecutor(network, st), sources: newStandings(), now: time.Now,
+		floor: func(time.Duration) {}, ring: func() {}, silence: func() {}, halt: func(error) bool { return false },
 		fail:    func(error) {},
 		history: func() past { return nil }, saw: func(int64, time.Time, []abci.VoteInfo) error { return nil },
 	}
@@ -85,6 +85,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 		at = time.Unix(m.Time, 0)
 	}
 	a.tip.init(s.Height, at)
+	a.pending = newPending(&a.tip)
 	a.intake = newIntake(a)
 	return a, nil
 }
@@ -159,23 +160,22 @@ func validatorUpdates(from []machine.ValidatorUpdate) []abci.ValidatorUpdate {
 	return to
 }
 
-// PrepareProposal fills a block with what may be in it, and takes out of the mempool what never may.
-// The engine only hands over what fits, and in the order it came: what waits is shared out instead.
+// PrepareProposal fills a block with what waits and may be in it, and lets go of what never may. What the engine
+// hands over is the [bell].
 func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.settled(); err != nil {
 		return nil, err
 	}
-	offered := a.pending.choose(req.Txs, int(req.MaxTxBytes))
 	o, left, err := a.exec.Fill(Block{
-		Height: hufu.Height(req.Height), Time: req.Time, Txs: offered, Misbehaviour: Misbehaviour(req.Misbehavior),
+		Height: hufu.Height(req.Height), Time: req.Time, Txs: a.pending.choose(int(req.MaxTxBytes)), Misbehaviour: Misbehaviour(req.Misbehavior),
 	})
 	if err != nil {
 		return nil, a.halted(err)
 	}
 	a.last = o
-	a.discard(offered, o, left)
+	a.discard(o, left)
 	return &abci.ResponsePrepareProposal{Txs: o.Block.Txs}, nil
 }
 
@@ -229,7 +229,7 @@ func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	return answer, nil
 }
 
-// Commit begins to make the block's state the present one: see [settling].
+// Commit begins to make the block's state the present one: see [settling]. The engine's mempool is held.
 func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -249,6 +249,9 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 			oldest = a.taker.oldest()
 		}
 		answer.RetainHeight = int64(retainHeight(p, o.Block.Height, o.Block.Time, a.retain, oldest))
+	}
+	if !a.pending.decided(o.ids()) {
+		a.silence()
 	}
 	a.settle(o)
 	return answer, nil

@@ -44,7 +44,8 @@ func TestDeterminism(t *testing.T) {
 			t.Fatal(err)
 		}
 		offered = append(offered, void)
-		txs := proposer.prepare(offered)
+		proposer.app.Hold(offered...)
+		txs := proposer.prepare()
 		if len(txs) != len(offered) {
 			t.Fatalf("%d of %d are in block %d", len(txs), len(offered), block+1)
 		}
@@ -85,11 +86,11 @@ func TestEachSignatureIsVerifiedOnce(t *testing.T) {
 	}
 	// Offered again, examined again by the RPC, proposed, judged, decided.
 	for _, raw := range heard {
-		if r := c.check(raw); hufu.Rule(r.Codespace) != proof.RuleKnown {
-			t.Fatalf("offered again: %s", r.Codespace)
+		if err := c.check(raw); hufu.RuleOf(err) != proof.RuleKnown {
+			t.Fatalf("offered again: %v", err)
 		}
 	}
-	txs := c.prepare(heard)
+	txs := c.prepare()
 	c.process(txs)
 	c.commit(txs)
 	if got := c.app.Verified(); got != each {
@@ -119,8 +120,8 @@ func TestForgedAfterGood(t *testing.T) {
 	if got := c.process([][]byte{forged}); got.String() != "REJECT" {
 		t.Error(got)
 	}
-	if r := c.check(forged); hufu.Rule(r.Codespace) != machine.RuleSignature {
-		t.Errorf("%s", r.Codespace)
+	if err := c.check(forged); hufu.RuleOf(err) != machine.RuleSignature {
+		t.Error(err)
 	}
 }
 
@@ -134,10 +135,11 @@ func TestAdmissionIsBounded(t *testing.T) {
 			c := newChain(t, store.NewMemory())
 			undo := fill(c)
 			raw := c.create(1)
-			if r := c.check(raw); hufu.Rule(r.Codespace) != proof.RuleBusy {
-				t.Fatalf("%d %s", r.Code, r.Codespace)
+			if err := c.check(raw); hufu.RuleOf(err) != proof.RuleBusy {
+				t.Fatal(err)
 			}
-			c.commit(c.prepare([][]byte{c.create(2)}))
+			c.app.Hold(c.create(2))
+			c.commit(c.prepare())
 			undo()
 			c.admitted(raw)
 		})
@@ -153,12 +155,12 @@ func TestOfferedAtOnce(t *testing.T) {
 	taken := 0
 	for range 32 {
 		group.Go(func() {
-			if r := c.check(raw); r.Code == 0 {
+			if err := c.check(raw); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				taken++
-			} else if hufu.Rule(r.Codespace) != proof.RuleKnown && hufu.Rule(r.Codespace) != machine.RuleSequence {
-				t.Errorf("%s", r.Codespace)
+			} else if rule := hufu.RuleOf(err); rule != proof.RuleKnown && rule != machine.RuleSequence {
+				t.Error(err)
 			}
 		})
 	}
@@ -166,13 +168,18 @@ func TestOfferedAtOnce(t *testing.T) {
 	if taken != 1 || c.app.Waiting() != 1 {
 		t.Errorf("taken %d times, %d wait", taken, c.app.Waiting())
 	}
-	if r := c.check(sequel[1]); hufu.Rule(r.Codespace) != machine.RuleSequence {
-		t.Errorf("the second before the first: %s", r.Codespace)
+	if err := c.check(sequel[1]); hufu.RuleOf(err) != machine.RuleSequence {
+		t.Errorf("the second before the first: %v", err)
 	}
 	c.admitted(sequel...)
-	// The mempool may hand them over in any order.
-	if got := c.prepare([][]byte{sequel[2], raw, sequel[1], sequel[0]}); len(got) != 4 {
+	if got := c.prepare(); len(got) != 4 {
 		t.Errorf("%d of 4 are in the block", len(got))
+	}
+	// Of several quotas they may come in any order.
+	c = newChain(t, store.NewMemory())
+	c.app.Hold(sequel[2], raw, sequel[1], sequel[0])
+	if got := c.prepare(); len(got) != 4 {
+		t.Errorf("%d of 4 in disorder are in the block", len(got))
 	}
 }
 

@@ -160,7 +160,8 @@ func TestKeyThatIsNoPoint(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got := c.prepare([][]byte{created, own}); len(got) != 0 {
+	c.app.Hold(created, own)
+	if got := c.prepare(); len(got) != 0 {
 		t.Errorf("%d in a proposal", len(got))
 	}
 }
@@ -232,11 +233,12 @@ func TestBadTransactions(t *testing.T) {
 	bad := badTransactions(t, c)
 	good := [][]byte{c.create(2000), c.create(2001)}
 	before := c.store.State()
+	c.app.Hold(good[0])
 	for name, b := range bad {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
-			if r := c.check(b.raw); r.Code == 0 || hufu.Rule(r.Codespace) != b.rule {
-				t.Errorf("admission: code %d, %s (%s), not %s", r.Code, r.Codespace, r.Log, b.rule)
+			if err := c.check(b.raw); hufu.RuleOf(err) != b.rule {
+				t.Errorf("admission: %v, not %s", err, b.rule)
 			}
 			block := [][]byte{good[0], b.raw, good[1]}
 			for _, txs := range [][][]byte{{b.raw}, block} {
@@ -247,13 +249,14 @@ func TestBadTransactions(t *testing.T) {
 					t.Errorf("a decided block of %d: %v", len(txs), err)
 				}
 			}
-			if got := c.prepare(block); len(got) != 2 || !bytes.Equal(got[0], good[0]) || !bytes.Equal(got[1], good[1]) {
+			c.app.Hold(b.raw, good[1]) // which waits from the first on
+			if got := c.prepare(); len(got) != 2 || !bytes.Equal(got[0], good[0]) || !bytes.Equal(got[1], good[1]) {
 				t.Errorf("%d transactions in the proposal, not the two good ones", len(got))
 			}
 			if now := c.store.State(); now.Height != before.Height || now.Root != before.Root {
 				t.Errorf("the state moved from %d to %d", before.Height, now.Height)
 			}
-			if c.app.Waiting() != 0 {
+			if c.app.Waiting() != len(good) {
 				t.Errorf("%d wait", c.app.Waiting())
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
 
 	"github.com/hufu-id/hufu"
 )
@@ -55,6 +56,18 @@ func (b *bare) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respo
 	}
 	b.txs[id] = req.Tx
 	return &abci.ResponseCheckTx{}, nil
+}
+
+// offerBare offers a transaction to the engine's mempool, which answers before it returns.
+func (n *Node) offerBare(_ context.Context, raw []byte, _ source) error {
+	code := uint32(codeOK)
+	if err := n.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { code = r.Code }, mempool.TxInfo{}); err != nil {
+		return err
+	}
+	if code != codeOK {
+		return errWaits
+	}
+	return nil
 }
 
 func (b *bare) has(id hufu.Digest) bool {

@@ -40,30 +40,27 @@ func (c *chain) create(number uint64) []byte {
 	return raw
 }
 
-func (c *chain) check(raw []byte) *abci.ResponseCheckTx {
-	c.t.Helper()
-	r, err := c.app.CheckTx(context.Background(), &abci.RequestCheckTx{Tx: raw})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return r
-}
+// check offers a transaction.
+func (c *chain) check(raw []byte) error { return c.app.Offer(raw, "") }
 
 // admitted offers transactions that must be taken.
 func (c *chain) admitted(txs ...[]byte) [][]byte {
 	c.t.Helper()
 	for _, raw := range txs {
-		if r := c.check(raw); r.Code != 0 {
-			c.t.Fatalf("refused by %s: %s", r.Codespace, r.Log)
+		if err := c.check(raw); err != nil {
+			c.t.Fatal(err)
 		}
 	}
 	return txs
 }
 
-func (c *chain) prepare(offered [][]byte) [][]byte {
+// prepare is a proposal of what waits.
+func (c *chain) prepare() [][]byte { return c.prepareUpTo(1 << 20) }
+
+func (c *chain) prepareUpTo(limit int64) [][]byte {
 	c.t.Helper()
 	r, err := c.app.PrepareProposal(context.Background(), &abci.RequestPrepareProposal{
-		Height: c.height + 1, Time: c.time, Txs: offered, MaxTxBytes: 1 << 20,
+		Height: c.height + 1, Time: c.time, Txs: [][]byte{node.BellTx()}, MaxTxBytes: limit,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -90,7 +90,15 @@ func (a *App) SetClock(now func() time.Time) { a.now = now }
 
 // Carried says that a block of so many bytes was committed just now.
 func (a *App) Carried(bytes int) {
-	a.pending.committed(&Block{Txs: [][]byte{make([]byte, bytes)}}, make([]hufu.Digest, 1), a.now())
+	height, at, _ := a.tip.get()
+	a.pending.committed(&Block{Height: height, Time: at, Txs: [][]byte{make([]byte, bytes)}}, make([]hufu.Digest, 1), a.now())
+}
+
+// Offered is how many bytes of transactions wait for being checked.
+func (a *App) Offered() int {
+	a.intake.mu.Lock()
+	defer a.intake.mu.Unlock()
+	return a.intake.bytes
 }
 
 // Answered says that so many bytes of transactions were answered just now.
@@ -102,21 +110,43 @@ func (a *App) Answered(bytes int) {
 
 // OfferFromPeer is a transaction that a peer passes on.
 func (a *App) OfferFromPeer(raw []byte, id string) error {
-	p, err := a.intake.examine(raw, peerSource(p2p.ID(id)))
-	if err != nil {
-		return err
-	}
-	return a.enter(p)
+	return a.intake.offer(context.Background(), raw, peerSource(p2p.ID(id)))
 }
 
-// Offer is a transaction from an address, examined and admitted as the RPC does it.
+// Offer is a transaction from an address.
 func (a *App) Offer(raw []byte, from string) error {
-	p, err := a.intake.examine(raw, source(from))
-	if err != nil {
-		return err
-	}
-	return a.enter(p)
+	return a.OfferUntil(context.Background(), raw, from)
 }
+
+// OfferUntil is Offer for as long as ctx lasts.
+func (a *App) OfferUntil(ctx context.Context, raw []byte, from string) error {
+	return a.intake.offer(ctx, raw, source(from))
+}
+
+// Hold lets transactions wait that nobody judged. What cannot be read does not.
+func (a *App) Hold(raws ...[]byte) {
+	for _, raw := range raws {
+		p, err := a.exec.read(raw)
+		if err != nil {
+			continue
+		}
+		height, _, _ := a.tip.get()
+		next, _ := a.pending.next(p.Payload.Author)
+		a.pending.add(p.Tx, &admitted{height: height, next: next})
+	}
+}
+
+// HoldWorkers keeps whoever judges transactions from going on until the function it returns is called.
+func (a *App) HoldWorkers() (release func()) {
+	a.pending.mu.Lock()
+	return a.pending.mu.Unlock
+}
+
+// Bell makes ring and silence the ways to the engine's mempool.
+func (a *App) Bell(ring, silence func()) { a.ring, a.silence = ring, silence }
+
+// BellTx is what rings, as the engine knows it.
+func BellTx() []byte { return bell() }
 
 // Refusals are the counters of what was refused.
 func (a *App) Refusals() Refused { return (&Node{app: a.app}).Refused() }
@@ -147,16 +177,6 @@ const (
 	ActiveBlocks = activeBlocks
 	MaxBad       = maxBad
 )
-
-// Mempool makes check the engine's way into the mempool.
-func (a *App) Mempool(check func(raw []byte, answer func(*abci.ResponseCheckTx)) error) {
-	a.intake.mempool = check
-}
-
-// Broadcast is what the RPC does with a transaction.
-func (a *App) Broadcast(ctx context.Context, raw []byte, from string) (*abci.ResponseCheckTx, error) {
-	return a.intake.offer(ctx, raw, source(from))
-}
 
 // Close ends the application before its test does.
 func (a *App) Close() { a.close() }
@@ -309,8 +329,13 @@ func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version
 // EnterDuring examines a transaction and lets it enter when a block is in the state already and the application
 // has not been told.
 func (a *App) EnterDuring(raw []byte, b Block) error {
-	p, err := a.intake.examine(raw, "")
+	p, err := a.judge(raw, "")
 	if err != nil {
+		return err
+	}
+	checks, _ := p.appendChecks(nil, nil, p.admitted.Keys)
+	a.exec.verify.run(checks)
+	if p, err = a.verified(p, checks, ""); err != nil {
 		return err
 	}
 	o, err := a.exec.Run(b)

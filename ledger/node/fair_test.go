@@ -102,7 +102,7 @@ func TestBlockIsShared(t *testing.T) {
 		size += len(raw)
 	}
 	c.admitted(flood...)
-	if got := c.prepare(flood); len(got) != len(flood) {
+	if got := c.prepare(); len(got) != len(flood) {
 		t.Fatalf("alone it has %d of %d", len(got), len(flood))
 	}
 	var others [][]byte
@@ -110,8 +110,7 @@ func TestBlockIsShared(t *testing.T) {
 		others = append(others, c.by(1, sequence), c.by(2, sequence))
 	}
 	c.admitted(others...)
-	// The engine offers what has waited longest, as much as fits.
-	block := c.prepare(flood)
+	block := c.prepare()
 	in := map[string]bool{}
 	size := 0
 	for _, raw := range block {
@@ -144,13 +143,13 @@ func TestBlockIsShared(t *testing.T) {
 	}
 	// The others may want more at any time, so it stays at its share for a while.
 	rest := flood[at:]
-	if got := c.prepare(rest); len(got) >= len(rest) {
+	if got := c.prepare(); len(got) >= len(rest) {
 		t.Errorf("the flood has the whole next block")
 	}
 	for range node.ActiveBlocks {
 		c.commit(nil)
 	}
-	if got := c.prepare(rest); len(got) != len(rest) {
+	if got := c.prepare(); len(got) != len(rest) {
 		t.Errorf("alone again it has %d of %d", len(got), len(rest))
 	}
 }

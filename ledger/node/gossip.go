@@ -123,7 +123,7 @@ func (n *Node) gossiping(pool gossipPool, always []string) cmtnode.Option {
 	return func(e *cmtnode.Node) {
 		g := &gossip{
 			pool: pool, always: always, peers: map[p2p.ID]*gossipPeer{},
-			offer:  func(ctx context.Context, raw []byte, from source) error { return refusedBy(n.submit(ctx, raw, from)) },
+			offer:  n.submit,
 			height: func() int64 { return n.engine.BlockStore().Height() },
 		}
 		g.BaseReactor = *p2p.NewBaseReactor("Mempool", g)

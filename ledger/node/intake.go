@@ -2,11 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
-
-	abci "github.com/cometbft/cometbft/abci/types"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
@@ -28,47 +27,39 @@ const (
 	leastOffered    = 512 << 10
 )
 
-// intake is where transactions come in. Workers take whatever has come in while they were busy and read,
-// judge and verify it together; then one goroutine gives to the mempool, in that order, what may wait there.
-// Whoever offered a transaction sleeps meanwhile and is woken once, with the answer. There is no timer: a lone
-// transaction waits for nothing.
+// intake is where transactions come in. Workers take whatever has come in while they were busy, read, judge and
+// verify it together, and let it wait for a block. Whoever offered a transaction sleeps meanwhile and is woken once,
+// with the answer. There is no timer: a lone transaction waits for nothing.
 type intake struct {
-	app     *app
-	mempool func(raw []byte, answer func(*abci.ResponseCheckTx)) error // the engine's CheckTx
+	app *app
 
 	mu      sync.Mutex
-	arrived *sync.Cond // for workers
-	ready   *sync.Cond // for the one that feeds the mempool
+	arrived *sync.Cond
 	queue   []*offer
-	enter   []*offer
 	pace    pace           // at which what was offered is answered, in bytes
 	bytes   int            // of all that were offered and not answered
 	of      map[source]int // of those, by source
-	working int            // workers that have not ended
 	closed  bool
-	running sync.WaitGroup
+	working sync.WaitGroup
 }
 
 // offer is one transaction on its way.
 type offer struct {
-	raw    []byte
-	from   source
-	enters bool // the mempool, once it is examined
+	raw  []byte
+	from source
 
 	parsed *parsed
-	checks [2]int                // where its signatures are in the worker's list; none: they are known to hold
-	answer *abci.ResponseCheckTx // the mempool's
+	checks [2]int // where its signatures are in the worker's list; none: they are known to hold
 	err    error
 	done   chan struct{} // gets one value
 }
 
 func newIntake(a *app) *intake {
-	in := &intake{app: a, of: map[source]int{}, working: runtime.GOMAXPROCS(0)}
-	in.arrived, in.ready = sync.NewCond(&in.mu), sync.NewCond(&in.mu)
-	for range in.working {
-		in.running.Go(in.work)
+	in := &intake{app: a, of: map[source]int{}}
+	in.arrived = sync.NewCond(&in.mu)
+	for range runtime.GOMAXPROCS(0) {
+		in.working.Go(in.work)
 	}
-	in.running.Go(in.feed)
 	return in
 }
 
@@ -78,37 +69,31 @@ func (in *intake) close() {
 	in.closed = true
 	in.arrived.Broadcast()
 	in.mu.Unlock()
-	in.running.Wait()
+	in.working.Wait()
 }
 
-// examine reads a transaction and verifies its signatures, if it may be in the next block: see [app.judge].
-func (in *intake) examine(raw []byte, from source) (*parsed, error) {
+// offer lets a transaction wait for a block, if it may be in the next. Unless ctx ends first, an error is a *hufu.Refusal.
+func (in *intake) offer(ctx context.Context, raw []byte, from source) error {
+	if len(raw) > tx.MaxSize {
+		return tooLarge(raw)
+	}
 	o := &offer{raw: raw, from: from, done: make(chan struct{}, 1)}
 	if err := in.put(o); err != nil {
-		return nil, err
-	}
-	<-o.done
-	return o.parsed, o.err
-}
-
-// offer brings a transaction into the mempool, and has the mempool's answer.
-func (in *intake) offer(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) {
-	if len(raw) > tx.MaxSize {
-		return refusal(tooLarge(raw)), nil
-	}
-	o := &offer{raw: raw, from: from, enters: true, done: make(chan struct{}, 1)}
-	if err := in.put(o); err != nil {
-		return refusal(err), nil
+		return err
 	}
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	if o.answer == nil && o.parsed == nil {
-		return refusal(o.err), nil
+	var refusal *hufu.Refusal
+	switch {
+	case o.err == nil:
+		return nil
+	case errors.As(o.err, &refusal):
+		return refusal
 	}
-	return o.answer, o.err
+	return hufu.Refuse(proof.RuleBusy, "the node cannot read its state")
 }
 
 // put queues o, or refuses it when too much is on its way, altogether or of its source: admission must not
@@ -134,13 +119,6 @@ func (in *intake) put(o *offer) error {
 }
 
 func (in *intake) work() {
-	defer func() {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		if in.working--; in.working == 0 {
-			in.ready.Signal()
-		}
-	}()
 	var checks []check
 	var messages []byte // of checks
 	for {
@@ -159,26 +137,18 @@ func (in *intake) work() {
 		if len(checks) > 0 {
 			in.app.exec.verify.run(checks)
 		}
-		entering := taken[:0]
 		for _, o := range taken {
 			if from, to := o.checks[0], o.checks[1]; o.err == nil && to > from {
 				o.parsed, o.err = in.app.verified(o.parsed, checks[from:to], o.from)
 			}
-			if o.err != nil {
-				o.parsed = nil
+			if o.err == nil {
+				o.err = in.app.enter(o.parsed)
 			}
-			if o.err == nil && o.enters {
-				entering = append(entering, o)
-			} else {
-				in.finish(o)
-			}
+			in.finish(o)
 		}
 		clear(checks)
-		if len(entering) > 0 {
-			in.mu.Lock()
-			in.enter = append(in.enter, entering...)
-			in.ready.Signal()
-			in.mu.Unlock()
+		if in.app.pending.tell() {
+			in.app.ring()
 		}
 	}
 }
@@ -236,31 +206,6 @@ func (in *intake) gather() {
 		in.mu.Lock()
 		if len(in.queue) <= before {
 			return
-		}
-	}
-}
-
-// feed gives to the mempool what was examined. The engine holds the mempool still while a block is committed:
-// then what is examined queues up here, and workers go on.
-func (in *intake) feed() {
-	for {
-		in.mu.Lock()
-		for len(in.enter) == 0 && in.working > 0 {
-			in.ready.Wait()
-		}
-		entering := in.enter
-		in.enter = nil
-		in.mu.Unlock()
-		if len(entering) == 0 {
-			return
-		}
-		for _, o := range entering {
-			in.app.entering.Store(o.parsed)
-			if err := in.mempool(o.raw, func(r *abci.ResponseCheckTx) { o.answer = r }); err != nil {
-				o.err = err
-			}
-			in.app.entering.Store(nil)
-			in.finish(o)
 		}
 	}
 }

@@ -43,7 +43,8 @@ func TestMisbehaviourTakesPower(t *testing.T) {
 		}
 		return r
 	}
-	filled, err := a.PrepareProposal(ctx, &abci.RequestPrepareProposal{Height: 1, Time: at, Txs: txs, MaxTxBytes: 1 << 20, Misbehavior: evidence})
+	a.Hold(raw)
+	filled, err := a.PrepareProposal(ctx, &abci.RequestPrepareProposal{Height: 1, Time: at, MaxTxBytes: 1 << 20, Misbehavior: evidence})
 	if err != nil || len(filled.Txs) != 1 {
 		t.Fatal(filled, err)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,12 +15,10 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
-	"github.com/cometbft/cometbft/mempool"
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	rpccore "github.com/cometbft/cometbft/rpc/core"
-	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
 
@@ -42,11 +41,11 @@ type Node struct {
 	guard   *guard // nil when the validator is never held back
 	engine  *cmtnode.Node
 	rpc     *http.Server
-	offer   func(ctx context.Context, raw []byte, from source) (*abci.ResponseCheckTx, error) // to the mempool
+	offer   func(ctx context.Context, raw []byte, from source) error // a transaction
 	gossip  *gossip
 
 	committed *atomic.Uint64 // the application's count of transactions
-	refusals  ruleCounts     // of what was offered to the mempool
+	refusals  ruleCounts     // of what was offered
 
 	stop    sync.Once
 	ended   chan struct{} // closed when the node can no longer go on, and by Stop
@@ -80,14 +79,14 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 		return err
 	}
 	application := other
-	n.offer = n.check
+	n.offer = n.offerBare
 	if other == nil {
 		if err := n.openApp(&cfg); err != nil {
 			return err
 		}
 		n.committed = &n.app.committed
 		n.app.retain = cfg.Retain
-		n.app.drop = n.drop
+		n.app.ring, n.app.silence = n.ring, n.silence
 		n.app.halt, n.app.fail = n.halt, n.fail
 		if cfg.Upgrades != nil {
 			n.app.exec.upgrades = cfg.Upgrades
@@ -96,7 +95,6 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 			return err
 		}
 		application = n.app
-		n.app.intake.mempool = n.mempool
 		n.offer = n.app.intake.offer
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenRPC)
@@ -444,64 +442,24 @@ func (n *Node) release() error {
 	return errors.Join(errs...)
 }
 
-// drop takes transactions out of the mempool.
-func (n *Node) drop(ids []hufu.Digest) {
-	if n.engine == nil {
-		return // a block is replayed while the engine is made; its mempool is empty
-	}
-	for _, id := range ids {
-		_ = n.engine.Mempool().RemoveTxByKey(types.TxKey(id)) // it may have left by itself
-	}
-}
-
 // Broadcast offers a transaction for inclusion, as the RPC's broadcast_tx_sync does. A refusal is a
 // *hufu.Refusal.
-func (n *Node) Broadcast(ctx context.Context, raw []byte) error {
-	return refusedBy(n.broadcast(ctx, raw, local))
-}
-
-// refusedBy makes an answer an error, unless the transaction was taken.
-func refusedBy(r *ctypes.ResultBroadcastTx, err error) error {
-	if err != nil || r.Code == codeOK {
-		return err
-	}
-	return &hufu.Refusal{Rule: hufu.Rule(r.Codespace), Detail: r.Log}
-}
+func (n *Node) Broadcast(ctx context.Context, raw []byte) error { return n.broadcast(ctx, raw, local) }
 
 // broadcast offers a caller's transaction and passes it on.
-func (n *Node) broadcast(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
-	r, err := n.submit(ctx, raw, from)
-	if err == nil && r.Code == codeOK {
-		n.gossip.entered(hufu.Digest(r.Hash), raw, "")
+func (n *Node) broadcast(ctx context.Context, raw []byte, from source) error {
+	if err := n.submit(ctx, raw, from); err != nil {
+		return err
 	}
-	return r, err
+	n.gossip.entered(sha256.Sum256(raw), raw, "")
+	return nil
 }
 
-// submit offers a transaction to the mempool.
-func (n *Node) submit(ctx context.Context, raw []byte, from source) (*ctypes.ResultBroadcastTx, error) {
-	r, err := n.offer(ctx, raw, from)
-	if err != nil {
-		return nil, err
+// submit offers a transaction.
+func (n *Node) submit(ctx context.Context, raw []byte, from source) error {
+	err := n.offer(ctx, raw, from)
+	if rule := hufu.RuleOf(err); rule != "" {
+		n.refusals.add(rule)
 	}
-	if r.Code != codeOK {
-		n.refusals.add(hufu.Rule(r.Codespace))
-	}
-	return broadcastResult(raw, r), nil
-}
-
-// mempool offers a transaction to the engine's mempool, which answers before it returns nil.
-func (n *Node) mempool(raw []byte, answer func(*abci.ResponseCheckTx)) error {
-	return n.engine.Mempool().CheckTx(raw, answer, mempool.TxInfo{})
-}
-
-// check is mempool alone, for an application that has no admission of its own.
-func (n *Node) check(_ context.Context, raw []byte, _ source) (r *abci.ResponseCheckTx, err error) {
-	err = n.mempool(raw, func(answer *abci.ResponseCheckTx) { r = answer })
-	return r, err
-}
-
-func broadcastResult(raw []byte, r *abci.ResponseCheckTx) *ctypes.ResultBroadcastTx {
-	return &ctypes.ResultBroadcastTx{
-		Code: r.Code, Data: r.Data, Log: r.Log, Codespace: r.Codespace, Hash: types.Tx(raw).Hash(),
-	}
+	return err
 }

@@ -19,7 +19,8 @@ func served(t *testing.T) (*chain, *abci.Snapshot, [][]byte) {
 	c := newChain(t, store.NewMemory())
 	c.app.Serve(t, t.TempDir(), 2)
 	for i := range uint64(3) {
-		c.commit(c.prepare(c.admitted(c.create(i))))
+		c.admitted(c.create(i))
+		c.commit(c.prepare())
 		c.app.Taken()
 	}
 	list, err := c.app.ListSnapshots(context.Background(), nil)
@@ -118,7 +119,8 @@ func TestOffers(t *testing.T) {
 
 	follower := &chain{t: t, net: c.net, app: joining, store: st, height: 2, time: c.time}
 	for i := uint64(2); i < 5; i++ {
-		follower.commit(follower.prepare(follower.admitted(follower.create(i))))
+		follower.admitted(follower.create(i))
+		follower.commit(follower.prepare())
 		if want := i >= 3; whole != want {
 			t.Fatalf("after block %d the home is whole: %v", i+1, whole)
 		}
@@ -133,7 +135,8 @@ func stateAt(t *testing.T, height int) hufu.Digest {
 	t.Helper()
 	c := newChain(t, store.NewMemory())
 	for i := range uint64(height) {
-		c.commit(c.prepare(c.admitted(c.create(i))))
+		c.admitted(c.create(i))
+		c.commit(c.prepare())
 	}
 	return c.store.State().Root
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
-// Bounds of what waits for a block. The engine's own mempool is made larger, so that these decide. One line
-// fills half of it at most: see room.
+// Bounds of what waits for a block. One line fills half of it at most: see room.
 const (
 	maxPending      = 40_000
 	maxPendingBytes = 128 << 20
@@ -25,15 +24,18 @@ const (
 	leastPendingBytes = 4 << 20
 )
 
-// pending is what waits in the mempool: by author, so that an author can send transactions one after the other
+// pending is what waits for a block: by author, so that an author can send transactions one after the other
 // without waiting for blocks, and by whose quota it uses, so that nobody's flood leaves others without room or
 // with a long wait.
 type pending struct {
+	tip     *tip // moved with what is taken out of here for a block
 	mu      sync.Mutex
 	authors map[hufu.ID]*queue
 	lines   map[line]*waitingLine
 	ids     map[hufu.Digest]*waiting
 	bytes   int
+	leaving int         // of them, how many are in the block that is being committed
+	told    bool        // whether the engine knows that something waits, or is just being told
 	height  hufu.Height // of the last block
 	txs     pace        // of blocks, in transactions
 	size    pace        // and in bytes
@@ -67,8 +69,43 @@ type waiting struct {
 	gone bool
 }
 
-func newPending() *pending {
-	return &pending{authors: map[hufu.ID]*queue{}, lines: map[line]*waitingLine{}, ids: map[hufu.Digest]*waiting{}}
+func newPending(t *tip) *pending {
+	return &pending{tip: t, authors: map[hufu.ID]*queue{}, lines: map[line]*waitingLine{}, ids: map[hufu.Digest]*waiting{}}
+}
+
+// tell reports whether the engine is to be told now that something waits.
+func (p *pending) tell() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told || len(p.ids) <= p.leaving {
+		return false
+	}
+	p.told = true
+	return true
+}
+
+// waits reports whether something does, which is not in the block that is being committed. If not, the engine is
+// to be told again of what comes.
+func (p *pending) waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = len(p.ids) > p.leaving
+	return p.told
+}
+
+// decided says which transactions are in the block that is being committed, until it is, and reports whether others
+// wait, as waits does.
+func (p *pending) decided(ids []hufu.Digest) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = 0
+	for _, id := range ids {
+		if p.ids[id] != nil {
+			p.leaving++
+		}
+	}
+	p.told = len(p.ids) > p.leaving
+	return p.told
 }
 
 // next is the sequence number that author's next transaction must have because of those waiting, or
@@ -136,21 +173,22 @@ func (p *pending) room(l line, client bool, now time.Time) bool {
 	return w.count < txs && w.bytes < bytes
 }
 
-// add makes t wait in a line if next is still what its author's queue says.
-func (p *pending) add(t *tx.Tx, next uint64, l line) bool {
+// add makes t wait, if the state and its author's queue are still those that it was admitted by.
+func (p *pending) add(t *tx.Tx, by *admitted) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ids[t.ID()] != nil {
+	if height, _, _ := p.tip.get(); height != by.height || p.ids[t.ID()] != nil {
 		return false
 	}
 	q := p.authors[t.Payload.Author]
 	switch {
-	case q == nil && next == 0:
+	case q == nil && by.next == 0:
 		q = &queue{}
 		p.authors[t.Payload.Author] = q
-	case q == nil || q.next != next:
+	case q == nil || q.next != by.next:
 		return false
 	}
+	l := lineOf(by.Admission)
 	q.next = t.Payload.Sequence + 1
 	q.count++
 	w := &waiting{Tx: t, line: l}
@@ -174,7 +212,7 @@ func (p *pending) remove(ids []hufu.Digest) {
 	p.take(ids)
 }
 
-// committed takes out the transactions that are in the block, which was committed at a time.
+// committed takes out the transactions that are in the block, which was committed at a time, and moves the tip.
 func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,7 +220,8 @@ func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
 	for _, raw := range b.Txs {
 		size += len(raw)
 	}
-	p.height = height
+	p.height, p.leaving = height, 0
+	p.tip.move(height, b.Time)
 	p.txs.done(float64(len(ids)), at)
 	p.size.done(float64(size), at)
 	for _, l := range p.take(ids) {
@@ -267,12 +306,12 @@ const (
 
 func (p *pending) active(w *waitingLine) bool { return w.count > 0 || w.used+activeBlocks > p.height }
 
-// choose is what to fill a block of at most limit bytes with, where the engine offers what has waited longest.
-// With one line that is it. With several, all that want little get it, and the rest is shared out equally.
-func (p *pending) choose(offered [][]byte, limit int) [][]byte {
+// choose is what to fill a block of at most limit bytes with. A line that is alone gets what there is, as it came. Of
+// several, all that want little get it, and the rest is shared out equally.
+func (p *pending) choose(limit int) [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	active, most := 0, 0
+	active := 0
 	var all []*waitingLine
 	for _, w := range p.lines {
 		if p.active(w) {
@@ -280,15 +319,15 @@ func (p *pending) choose(offered [][]byte, limit int) [][]byte {
 		}
 		if w.count > 0 {
 			all = append(all, w)
-			most = max(most, w.bytes)
 		}
 	}
-	if active < 2 || len(p.ids) <= len(offered) && most <= lineBytes {
-		return offered // all there is
+	most := lineBytes
+	if active < 2 {
+		most = limit + lineStep
 	}
 	var out [][]byte
 	at, used := make([]int, len(all)), make([]int, len(all))
-	for turn, more := lineStep, true; more && turn <= lineBytes; turn += lineStep {
+	for turn, more := lineStep, true; more && turn <= most; turn += lineStep {
 		more = false
 		for i, w := range all {
 			for at[i] < len(w.order) && used[i] < turn {

@@ -7,7 +7,7 @@ import (
 )
 
 // reads is the committed state with what was read lately kept in memory. A transaction's author, its
-// member and the parameters are read when it is offered, when it enters the mempool and when it is in
+// member and the parameters are read when it is offered, when it begins to wait and when it is in
 // a block; what every transaction reads, thousands of times between two blocks.
 //
 // Whoever commits to the store tells it of the changes, so that what it keeps is always the present
@@ -64,6 +64,8 @@ func (r *reads) Keep(key, raw []byte, decoded any) {
 		at.decoded = decoded
 	}
 }
+
+func sameMemory(a, b []byte) bool { return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] }
 
 func (r *reads) get(key []byte) (kept, error) {
 	r.mu.RLock()

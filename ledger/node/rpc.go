@@ -15,6 +15,7 @@ import (
 	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
 	"github.com/cometbft/cometbft/types"
 
+	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/node/shutdown"
 )
 
@@ -34,14 +35,13 @@ const (
 	headTimeout = 5 * time.Second
 )
 
-// newRPC returns the node's RPC: the engine's methods, and broadcast_tx_sync by way of the
-// application, so that signatures are verified before the engine's mempool is locked.
-func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte, source) (*ctypes.ResultBroadcastTx, error), logger log.Logger) *http.Server {
+// newRPC returns the node's RPC: the engine's methods, and broadcast_tx_sync, which goes past the engine.
+func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte, source) error, logger log.Logger) *http.Server {
 	all := env.GetRoutes()
 	routes := map[string]*rpcserver.RPCFunc{
 		"broadcast_tx_sync": rpcserver.NewRPCFunc(
 			func(ctx *rpctypes.Context, tx types.Tx) (*ctypes.ResultBroadcastTx, error) {
-				return broadcast(ctx.Context(), tx, clientOf(ctx.HTTPReq))
+				return broadcastResult(tx, broadcast(ctx.Context(), tx, clientOf(ctx.HTTPReq)))
 			}, "tx"),
 	}
 	for _, name := range served() {
@@ -59,6 +59,18 @@ func newRPC(env *rpccore.Environment, broadcast func(context.Context, []byte, so
 	}
 	shutdown.CloseUnused(s)
 	return s
+}
+
+// broadcastResult is the answer to a transaction that was taken, or refused, or neither.
+func broadcastResult(raw types.Tx, err error) (*ctypes.ResultBroadcastTx, error) {
+	var r *hufu.Refusal
+	switch {
+	case err == nil:
+		return &ctypes.ResultBroadcastTx{Code: codeOK, Hash: raw.Hash()}, nil
+	case errors.As(err, &r):
+		return &ctypes.ResultBroadcastTx{Code: codeRefused, Codespace: string(r.Rule), Log: r.Detail, Hash: raw.Hash()}, nil
+	}
+	return nil, err
 }
 
 // clientOf is the address that a request came from: the one that a server on this machine forwards it for, which

@@ -50,9 +50,8 @@ func (a *app) commit(o *Outcome) error {
 		return fmt.Errorf("%w: %w", is, err)
 	}
 	a.rhythm.committed(begun)
-	a.pending.committed(&o.Block, o.ids(), a.now())
 	a.committed.Add(uint64(len(o.Txs)))
-	a.tip.move(o.Block.Height, o.Block.Time)
+	a.pending.committed(&o.Block, o.ids(), a.now())
 	for _, m := range o.Block.Misbehaviour {
 		a.log.Error("a validator misbehaved", "block", o.Block.Height, "offence", m.Offence.String(), "validator", fmt.Sprintf("%X", m.Address), "at", m.Height)
 	}
