@@ -66,7 +66,7 @@ func tooLarge(raw []byte) error {
 	return hufu.Refuse(tx.RuleTooLarge, "%d bytes, where %d are the most", len(raw), tx.MaxSize)
 }
 
-// verified remembers that the signatures of p, which was judged, hold, or says which does not.
+// verified notes that the signatures of p, which was judged, hold, or says which does not.
 func (a *app) verified(p *parsed, checks []check, from source) (*parsed, error) {
 	for i := range checks {
 		if !checks[i].ok {
@@ -74,7 +74,6 @@ func (a *app) verified(p *parsed, checks []check, from source) (*parsed, error) 
 		}
 	}
 	p.holds = p.admitted.Keys
-	a.exec.known.put(p)
 	return p, nil
 }
 
@@ -125,7 +124,7 @@ func (a *app) enter(p *parsed) error {
 				return err
 			}
 		}
-		if a.pending.add(p.Tx, admission) {
+		if a.pending.add(p, admission) {
 			return nil
 		}
 		if a.pending.has(p.ID()) {
@@ -140,7 +139,7 @@ func (a *app) enterNew(p *parsed) bool {
 	if p.Payload.Kind != tx.KindDIDCreate || p.admitted == nil || p.admitted.next != 0 {
 		return false
 	}
-	return p.verifiedBy(p.admitted.Keys) && a.pending.add(p.Tx, p.admitted)
+	return p.verifiedBy(p.admitted.Keys) && a.pending.add(p, p.admitted)
 }
 
 // admit judges t for the next block, after those of its author that wait.
@@ -169,12 +168,12 @@ func (a *app) discard(o *Outcome, left []*tx.Tx) {
 	for _, t := range o.Txs {
 		gone[t.ID()] = true // no longer in the way
 	}
-	var ids []hufu.Digest
+	var never []*tx.Tx
 	for _, t := range left {
 		if !a.pending.behind(t, gone) {
-			ids = append(ids, t.ID())
+			never = append(never, t)
 		}
 	}
-	a.pending.remove(ids)
-	a.exec.known.forget(ids)
+	a.pending.remove(never)
+	a.exec.known.forget(never)
 }

@@ -86,6 +86,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 	}
 	a.tip.init(s.Height, at)
 	a.pending = newPending(&a.tip)
+	a.exec.known.waiting = a.pending.get
 	a.intake = newIntake(a)
 	return a, nil
 }
@@ -168,9 +169,8 @@ func (a *app) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 	if err := a.settled(); err != nil {
 		return nil, err
 	}
-	o, left, err := a.exec.Fill(Block{
-		Height: hufu.Height(req.Height), Time: req.Time, Txs: a.pending.choose(int(req.MaxTxBytes)), Misbehaviour: Misbehaviour(req.Misbehavior),
-	})
+	b := Block{Height: hufu.Height(req.Height), Time: req.Time, Misbehaviour: Misbehaviour(req.Misbehavior)}
+	o, left, err := a.exec.fill(b, a.pending.choose(int(req.MaxTxBytes)))
 	if err != nil {
 		return nil, a.halted(err)
 	}
@@ -250,7 +250,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		}
 		answer.RetainHeight = int64(retainHeight(p, o.Block.Height, o.Block.Time, a.retain, oldest))
 	}
-	if !a.pending.decided(o.ids()) {
+	if !a.pending.decided(o.Txs) {
 		a.silence()
 	}
 	a.settle(o)

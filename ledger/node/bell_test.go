@@ -19,8 +19,8 @@ import (
 type tower struct {
 	*chain
 	mu   sync.RWMutex
-	hung atomic.Bool // whether the bell is in the mempool
-	rung chan bool   // gets what the application said to each ring
+	hung atomic.Bool   // whether the bell is in the mempool
+	rung chan bool     // gets what the application said to each ring
 	wait chan struct{} // unless nil, who rings says so and waits
 }
 

@@ -86,14 +86,6 @@ type Result struct {
 	Detail string // of a refusal; not part of consensus
 }
 
-func (o *Outcome) ids() []hufu.Digest {
-	out := make([]hufu.Digest, len(o.Txs))
-	for i, t := range o.Txs {
-		out[i] = t.ID()
-	}
-	return out
-}
-
 // Root is the app hash that the block leads to. It is computed beside whatever follows executing the block,
 // and waited for here.
 func (o *Outcome) Root() (hufu.Digest, error) {
@@ -136,7 +128,7 @@ func (e *Executor) Run(b Block) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.begin(b)
+	r, err := e.begin(b, len(txs))
 	if err != nil {
 		return nil, err
 	}
@@ -170,21 +162,14 @@ func (e *Executor) run(r *run, b Block, txs []*parsed) error {
 	return nil
 }
 
-// Fill executes those of b's transactions that may be in it, in order, and returns the others too.
+// fill executes in b those of the transactions that may be in it, in order, and returns the others too.
 // Signatures that are not known to hold are verified first.
-func (e *Executor) Fill(b Block) (o *Outcome, left []*tx.Tx, err error) {
-	var txs []*parsed
-	for _, raw := range b.Txs {
-		// What is not readable never got into the mempool.
-		if p, err := e.read(raw); err == nil {
-			txs = append(txs, p)
-		}
-	}
-	r, err := e.begin(b)
+func (e *Executor) fill(b Block, txs []*parsed) (o *Outcome, left []*tx.Tx, err error) {
+	r, err := e.begin(b, len(txs))
 	if err != nil {
 		return nil, nil, err
 	}
-	var in [][]byte
+	in := make([][]byte, 0, len(txs))
 	// A transaction may stand before the one of its author that has to come first: another round
 	// takes it in, as long as the rounds get anything in.
 	for again := true; again && len(txs) > 0; {
@@ -222,7 +207,7 @@ func (e *Executor) Commit(o *Outcome) error {
 	if err := e.commit(staged, o.changes, o.Block.Height, o.Block.Time); err != nil {
 		return err
 	}
-	e.known.forget(o.ids())
+	e.known.forget(o.Txs)
 	return nil
 }
 
@@ -297,7 +282,8 @@ type run struct {
 	out     Outcome
 }
 
-func (e *Executor) begin(b Block) (*run, error) {
+// begin begins b, which has at most so many transactions.
+func (e *Executor) begin(b Block, most int) (*run, error) {
 	version, err := e.version(b.Height)
 	if err != nil {
 		return nil, err
@@ -308,7 +294,7 @@ func (e *Executor) begin(b Block) (*run, error) {
 		overlay: state.NewOverlay(e.reads),
 		out: Outcome{
 			Block: Block{Height: b.Height, Time: b.Time, Misbehaviour: b.Misbehaviour}, AppVersion: version,
-			Results: make([]Result, 0, len(b.Txs)), Txs: make([]*tx.Tx, 0, len(b.Txs)),
+			Results: make([]Result, 0, most), Txs: make([]*tx.Tx, 0, most),
 		},
 	}
 	return r, machine.BeginBlock(r.ctx, r.overlay, b.Misbehaviour)

@@ -17,6 +17,7 @@ import (
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/node/snapshots"
 	"github.com/hufu-id/hufu/ledger/store"
+	"github.com/hufu-id/hufu/ledger/tx"
 )
 
 // App is the ABCI application without an engine, for tests that play the engine's part.
@@ -91,7 +92,7 @@ func (a *App) SetClock(now func() time.Time) { a.now = now }
 // Carried says that a block of so many bytes was committed just now.
 func (a *App) Carried(bytes int) {
 	height, at, _ := a.tip.get()
-	a.pending.committed(&Block{Height: height, Time: at, Txs: [][]byte{make([]byte, bytes)}}, make([]hufu.Digest, 1), a.now())
+	a.pending.committed(&Block{Height: height, Time: at, Txs: [][]byte{make([]byte, bytes)}}, []*tx.Tx{{}}, a.now())
 }
 
 // Offered is how many bytes of transactions wait for being checked.
@@ -132,7 +133,7 @@ func (a *App) Hold(raws ...[]byte) {
 		}
 		height, _, _ := a.tip.get()
 		next, _ := a.pending.next(p.Payload.Author)
-		a.pending.add(p.Tx, &admitted{height: height, next: next})
+		a.pending.add(p, &admitted{height: height, next: next})
 	}
 }
 

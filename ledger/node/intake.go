@@ -77,21 +77,32 @@ func (in *intake) offer(ctx context.Context, raw []byte, from source) error {
 	if len(raw) > tx.MaxSize {
 		return tooLarge(raw)
 	}
-	o := &offer{raw: raw, from: from, done: make(chan struct{}, 1)}
-	if err := in.put(o); err != nil {
-		return err
+	o := offers.Get().(*offer)
+	o.raw, o.from = raw, from
+	err := in.put(o)
+	if err == nil {
+		select {
+		case <-o.done:
+			err = o.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case <-o.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	var refusal *hufu.Refusal
-	switch {
-	case o.err == nil:
+	*o = offer{done: o.done}
+	offers.Put(o)
+	if err == nil {
 		return nil
-	case errors.As(o.err, &refusal):
-		return refusal
+	}
+	return refusal(err)
+}
+
+// offers are for using again.
+var offers = sync.Pool{New: func() any { return &offer{done: make(chan struct{}, 1)} }}
+
+func refusal(err error) error {
+	var r *hufu.Refusal
+	if errors.As(err, &r) {
+		return r
 	}
 	return hufu.Refuse(proof.RuleBusy, "the node cannot read its state")
 }
@@ -101,11 +112,11 @@ func (in *intake) offer(ctx context.Context, raw []byte, from source) error {
 func (in *intake) put(o *offer) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	most := maxOffered
-	if o.from.client() {
+	with, most := in.bytes+in.of[o.from]+len(o.raw), maxOffered
+	if o.from.client() && with > leastOffered {
 		most = min(most, max(leastOffered, int(in.pace.within(offeredPatience, in.app.now()))))
 	}
-	if in.closed || in.bytes+in.of[o.from]+len(o.raw) > most {
+	if in.closed || with > most {
 		in.app.refused.checks.Add(1)
 		return hufu.Refuse(proof.RuleBusy, "too many transactions wait to be checked, or this address has its share of them: come again in a second")
 	}
@@ -144,8 +155,8 @@ func (in *intake) work() {
 			if o.err == nil {
 				o.err = in.app.enter(o.parsed)
 			}
-			in.finish(o)
 		}
+		in.finish(taken)
 		clear(checks)
 		if in.app.pending.tell() {
 			in.app.ring()
@@ -153,16 +164,22 @@ func (in *intake) work() {
 	}
 }
 
-// finish gives o back to who offered it.
-func (in *intake) finish(o *offer) {
+// finish answers all who offered.
+func (in *intake) finish(all []*offer) {
+	size := 0
 	in.mu.Lock()
-	in.bytes -= len(o.raw)
-	in.pace.done(float64(len(o.raw)), in.app.now())
-	if in.of[o.from] -= len(o.raw); in.of[o.from] == 0 {
-		delete(in.of, o.from)
+	for _, o := range all {
+		size += len(o.raw)
+		if in.of[o.from] -= len(o.raw); in.of[o.from] == 0 {
+			delete(in.of, o.from)
+		}
 	}
+	in.bytes -= size
+	in.pace.done(float64(size), in.app.now())
 	in.mu.Unlock()
-	o.done <- struct{}{}
+	for _, o := range all {
+		o.done <- struct{}{}
+	}
 }
 
 // take waits for transactions and takes a worker's share of them, which may be none. It is nil after

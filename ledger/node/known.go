@@ -9,14 +9,14 @@ import (
 	"github.com/hufu-id/hufu/ledger/tx"
 )
 
-// maxKnown bounds one generation of known transactions: more than fit in the mempool.
+// maxKnown bounds one generation of known transactions: more than are in a block.
 const maxKnown = 1 << 16
 
 // parsed is a transaction that was read, and the keys its signatures were found to hold for.
 type parsed struct {
 	*tx.Tx
 	holds    []keys.PublicKey // nil: not verified yet
-	admitted *admitted        // nil: not by the mempool
+	admitted *admitted        // nil: it was not judged
 }
 
 // admitted is what admission said on one state, with next as its author's queue.
@@ -51,10 +51,11 @@ func (p *parsed) appendChecks(to []check, room []byte, by []keys.PublicKey) ([]c
 	return to, room
 }
 
-// known remembers transactions between admission, proposal and block, by id, so that each is read
-// and verified once. It holds two generations and forgets the older when the younger is full:
-// forgetting costs time, never correctness.
+// known remembers transactions between proposal and block, by id, so that each is read and verified once. It holds two
+// generations and forgets the older when the younger is full: forgetting costs time, never correctness.
 type known struct {
+	waiting func(hufu.Digest) *parsed // what waits for a block; nil where nothing does
+
 	mu         sync.RWMutex
 	young, old map[hufu.Digest]*parsed
 }
@@ -65,11 +66,15 @@ func newKnown() *known {
 
 func (k *known) get(id hufu.Digest) *parsed {
 	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if p := k.young[id]; p != nil {
-		return p
+	p := k.young[id]
+	if p == nil {
+		p = k.old[id]
 	}
-	return k.old[id]
+	k.mu.RUnlock()
+	if p == nil && k.waiting != nil {
+		p = k.waiting(id)
+	}
+	return p
 }
 
 func (k *known) put(p *parsed) {
@@ -81,11 +86,11 @@ func (k *known) put(p *parsed) {
 	k.young[p.ID()] = p
 }
 
-func (k *known) forget(ids []hufu.Digest) {
+func (k *known) forget(txs []*tx.Tx) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, id := range ids {
-		delete(k.young, id)
-		delete(k.old, id)
+	for _, t := range txs {
+		delete(k.young, t.ID())
+		delete(k.old, t.ID())
 	}
 }

@@ -64,7 +64,7 @@ type waitingLine struct {
 }
 
 type waiting struct {
-	*tx.Tx
+	*parsed
 	line line
 	gone bool
 }
@@ -95,12 +95,12 @@ func (p *pending) waits() bool {
 
 // decided says which transactions are in the block that is being committed, until it is, and reports whether others
 // wait, as waits does.
-func (p *pending) decided(ids []hufu.Digest) bool {
+func (p *pending) decided(txs []*tx.Tx) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaving = 0
-	for _, id := range ids {
-		if p.ids[id] != nil {
+	for _, t := range txs {
+		if p.ids[t.ID()] != nil {
 			p.leaving++
 		}
 	}
@@ -119,10 +119,16 @@ func (p *pending) next(author hufu.ID) (next uint64, waiting bool) {
 	return 0, false
 }
 
-func (p *pending) has(id hufu.Digest) bool {
+func (p *pending) has(id hufu.Digest) bool { return p.get(id) != nil }
+
+// get is the transaction, if it waits.
+func (p *pending) get(id hufu.Digest) *parsed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ids[id] != nil
+	if w := p.ids[id]; w != nil {
+		return w.parsed
+	}
+	return nil
 }
 
 // bounds are how many transactions and bytes may wait before what a client offers now.
@@ -173,8 +179,8 @@ func (p *pending) room(l line, client bool, now time.Time) bool {
 	return w.count < txs && w.bytes < bytes
 }
 
-// add makes t wait, if the state and its author's queue are still those that it was admitted by.
-func (p *pending) add(t *tx.Tx, by *admitted) bool {
+// add makes t wait, whose signatures hold, if the state and its author's queue are still those that it was admitted by.
+func (p *pending) add(t *parsed, by *admitted) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if height, _, _ := p.tip.get(); height != by.height || p.ids[t.ID()] != nil {
@@ -191,7 +197,7 @@ func (p *pending) add(t *tx.Tx, by *admitted) bool {
 	l := lineOf(by.Admission)
 	q.next = t.Payload.Sequence + 1
 	q.count++
-	w := &waiting{Tx: t, line: l}
+	w := &waiting{parsed: t, line: l}
 	p.ids[t.ID()] = w
 	p.bytes += len(t.Raw())
 	in := p.lines[l]
@@ -206,14 +212,14 @@ func (p *pending) add(t *tx.Tx, by *admitted) bool {
 }
 
 // remove takes transactions out: they will never be in a block.
-func (p *pending) remove(ids []hufu.Digest) {
+func (p *pending) remove(txs []*tx.Tx) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.take(ids)
+	p.take(txs)
 }
 
 // committed takes out the transactions that are in the block, which was committed at a time, and moves the tip.
-func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
+func (p *pending) committed(b *Block, txs []*tx.Tx, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	height, size := b.Height, 0
@@ -222,9 +228,9 @@ func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
 	}
 	p.height, p.leaving = height, 0
 	p.tip.move(height, b.Time)
-	p.txs.done(float64(len(ids)), at)
+	p.txs.done(float64(len(txs)), at)
 	p.size.done(float64(size), at)
-	for _, l := range p.take(ids) {
+	for l := range p.take(txs) {
 		p.lines[l].used = height
 	}
 	for l, w := range p.lines {
@@ -234,15 +240,16 @@ func (p *pending) committed(b *Block, ids []hufu.Digest, at time.Time) {
 	}
 }
 
-// take takes transactions out and returns the lines that they were in, each once for each of them.
-func (p *pending) take(ids []hufu.Digest) (lines []line) {
-	for _, id := range ids {
-		w := p.ids[id]
+// take takes transactions out and returns the lines that they were in.
+func (p *pending) take(txs []*tx.Tx) map[line]bool {
+	lines := map[line]bool{}
+	for _, t := range txs {
+		w := p.ids[t.ID()]
 		if w == nil {
 			continue
 		}
 		w.gone = true
-		delete(p.ids, id)
+		delete(p.ids, t.ID())
 		p.bytes -= len(w.Raw())
 		q := p.authors[w.Payload.Author]
 		if q.count--; q.count == 0 {
@@ -252,7 +259,7 @@ func (p *pending) take(ids []hufu.Digest) (lines []line) {
 		in.count--
 		in.bytes -= len(w.Raw())
 		in.tidy()
-		lines = append(lines, w.line)
+		lines[w.line] = true
 	}
 	return lines
 }
@@ -308,7 +315,7 @@ func (p *pending) active(w *waitingLine) bool { return w.count > 0 || w.used+act
 
 // choose is what to fill a block of at most limit bytes with. A line that is alone gets what there is, as it came. Of
 // several, all that want little get it, and the rest is shared out equally.
-func (p *pending) choose(limit int) [][]byte {
+func (p *pending) choose(limit int) []*parsed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	active := 0
@@ -325,7 +332,7 @@ func (p *pending) choose(limit int) [][]byte {
 	if active < 2 {
 		most = limit + lineStep
 	}
-	var out [][]byte
+	var out []*parsed
 	at, used := make([]int, len(all)), make([]int, len(all))
 	for turn, more := lineStep, true; more && turn <= most; turn += lineStep {
 		more = false
@@ -342,7 +349,7 @@ func (p *pending) choose(limit int) [][]byte {
 				}
 				limit -= size
 				used[i] += size
-				out = append(out, x.Raw())
+				out = append(out, x.parsed)
 			}
 			more = more || at[i] < len(w.order)
 		}

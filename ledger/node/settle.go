@@ -51,7 +51,7 @@ func (a *app) commit(o *Outcome) error {
 	}
 	a.rhythm.committed(begun)
 	a.committed.Add(uint64(len(o.Txs)))
-	a.pending.committed(&o.Block, o.ids(), a.now())
+	a.pending.committed(&o.Block, o.Txs, a.now())
 	for _, m := range o.Block.Misbehaviour {
 		a.log.Error("a validator misbehaved", "block", o.Block.Height, "offence", m.Offence.String(), "validator", fmt.Sprintf("%X", m.Address), "at", m.Height)
 	}

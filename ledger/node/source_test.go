@@ -72,9 +72,7 @@ func TestShareOfIntake(t *testing.T) {
 	if n := in.app.refused.checks.Load(); n != 3 {
 		t.Errorf("%d counted", n)
 	}
-	for _, o := range in.queue {
-		in.finish(o)
-	}
+	in.finish(in.queue)
 	if in.bytes != 0 || len(in.of) != 0 {
 		t.Errorf("%d bytes of %d sources are left", in.bytes, len(in.of))
 	}
