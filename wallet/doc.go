@@ -15,5 +15,6 @@
 // the presentations they commit to: the person's half of the record.
 //
 // Trust boundary: verifiers, issuers and networks are hostile. The ledger is believed only through a verified
-// view. What the wallet holds is secret; on disk it is sealed, see [OpenFile].
+// view. What a gate staples to its request is one, if it is fresh enough, and then no node learns of the visit; it also
+// serves in an outage, within the bound of the gate's contract ([StapleFresh], [RuleStale]). What the wallet holds is secret; on disk it is sealed, see [OpenFile].
 package wallet

@@ -127,6 +127,7 @@ func ruleHints() map[hufu.Rule]string {
 		receipt.RuleCommitment:   "give the answer that this receipt is about with --answer",
 		wallet.RuleOverAsking:    "nothing was shown; do not trust this gate",
 		wallet.RuleAskedBefore:   "every request is answered once; ask the gate for a new one",
+		wallet.RuleStale:         "nothing was shown; come again when the network is back, or name a node that can be reached with --node",
 		wallet.RuleDuplicate:     "the wallet has these already",
 		wallet.RuleStranger:      "if you trust this issuer nevertheless, take up another offer of it with --foreign",
 		wallet.RuleTxCode:        "give it with --tx-code",

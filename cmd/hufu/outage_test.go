@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -59,7 +60,7 @@ func (d *doorway) says(in string, args ...string) []byte {
 	return out
 }
 
-// openDoorway makes an agency, a library with two doors, and a wallet with three credentials more than a test shows.
+// openDoorway makes an agency, a library with two doors, and a wallet with a few credentials more than a test shows.
 func openDoorway(m *members) *doorway {
 	d := &doorway{members: m, url: "http://" + freePort(m.t), nodes: "http://" + loopback(m.port+1) + ",http://" + loopback(m.port+portStep+1)}
 	genesis := filepath.Join(m.home("node1"), "genesis.json")
@@ -94,7 +95,7 @@ func openDoorway(m *members) *doorway {
 		m.t.Fatal(err)
 	}
 	alice := filepath.Join(d.dir, "alice")
-	proofs := d.says("", "wallet", "keygen", "--home", alice, "--key-file", alice+".key", "--genesis", genesis, "--copies", "8", "--audience", made["agency"], "--nonce", nonce.Nonce)
+	proofs := d.says("", "wallet", "keygen", "--home", alice, "--key-file", alice+".key", "--genesis", genesis, "--copies", "12", "--audience", made["agency"], "--nonce", nonce.Nonce)
 	issued := d.says(adult, d.as("agency", "issuer", "issue", "--person", "-", "--proofs", d.file("proofs.json", proofs))...)
 	m.must(d.as("alice", "wallet", "accept", d.file("credentials.json", issued))...)
 	return d
@@ -167,8 +168,30 @@ func (d *doorway) enters(a answer) *receipt.Receipt {
 	return &r.Receipt
 }
 
+// visits has the gate ask and a wallet, in a process of its own, answer by the link, with these nodes.
+func (d *doorway) visits(door, nodes string) (decision string, err error) {
+	d.t.Helper()
+	var asked struct{ URI string }
+	if err := json.Unmarshal(d.says("", "gate", "request", "--contract", door, "--home", filepath.Join(d.dir, "library"), "--json"), &asked); err != nil {
+		d.t.Fatal(err)
+	}
+	alice := filepath.Join(d.dir, "alice")
+	c := d.command(d.t.Context(), "wallet", "present", asked.URI, "--yes", "--json", "--home", alice, "--key-file", alice+".key", "--node", nodes)
+	var out, errOut bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errOut
+	if err := c.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, errOut.String())
+	}
+	var came outcomeAccount
+	if err := json.Unmarshal(out.Bytes(), &came); err != nil || !came.Known || !came.Receipt {
+		d.t.Errorf("%s, %v", out.String(), err)
+	}
+	return came.Decision, nil
+}
+
 // Every validator is killed. The gate decides by what it knows, also after it was started again, as long as the contract lets
-// it, and no longer; when the validators are back it decides by the ledger again, without anybody's doing.
+// it, and no longer; when the validators are back it decides by the ledger again, without anybody's doing. A wallet
+// shows credentials all that time, by what the gate shows it of the ledger, and no longer than the gate decides.
 func TestGateWithoutValidators(t *testing.T) {
 	m := foundMembers(t, 4)
 	all := []string{"node1", "node2", "node3", "node4"}
@@ -184,10 +207,18 @@ func TestGateWithoutValidators(t *testing.T) {
 	if before.Decision != hufu.Allow {
 		t.Fatalf("before the outage: %+v", before)
 	}
+	visit := func(when, door, nodes string) {
+		t.Helper()
+		if decision, err := d.visits(door, nodes); decision != "allow" || err != nil {
+			t.Errorf("a visit %s: %s, %v\n%s", when, decision, err, d.logs())
+		}
+	}
+	visit("of which no node learns", "reading-room", "http://"+freePort(t))
 
 	for _, name := range all {
 		m.end(name, syscall.SIGKILL)
 	}
+	visit("in the outage", "reading-room", d.nodes)
 	known := d.enters(lax)
 	if known.Decision != hufu.Allow || known.AsOf.Height < before.AsOf.Height || known.Staleness <= 0 {
 		t.Errorf("in the outage: %+v", known)
@@ -198,10 +229,13 @@ func TestGateWithoutValidators(t *testing.T) {
 	if kept.Decision != hufu.Allow || kept.AsOf.Height == 0 || kept.AsOf.Height > known.AsOf.Height {
 		t.Errorf("started again in the outage: %+v; before that as of %+v", kept, known.AsOf)
 	}
-	m.must("gate", "request", "--contract", "reading-room", "--home", filepath.Join(d.dir, "library")) // it also asks
-	time.Sleep(time.Until(kept.AsOf.Time.Add(strictBound + time.Second)))                              // that is when the bound is passed
+	visit("in the outage, the gate started again", "reading-room", d.nodes)
+	time.Sleep(time.Until(kept.AsOf.Time.Add(strictBound + time.Second))) // that is when the bound is passed
 	if r := d.enters(strict); r.Decision != hufu.Deny || r.Rule != contract.RuleStale || r.Staleness <= strictBound || r.AsOf != kept.AsOf {
 		t.Errorf("beyond the bound: %+v", r)
+	}
+	if decision, err := d.visits("strict", d.nodes); err == nil || !strings.Contains(err.Error(), "more than its contract's "+strictBound.String()) {
+		t.Errorf("a visit beyond the bound: %s, %v", decision, err)
 	}
 
 	for _, name := range all {
@@ -213,4 +247,5 @@ func TestGateWithoutValidators(t *testing.T) {
 	if r := d.enters(again); r.Decision != hufu.Allow || r.AsOf.Height <= known.AsOf.Height {
 		t.Errorf("after the outage: %+v", r)
 	}
+	visit("after the outage", "strict", d.nodes)
 }

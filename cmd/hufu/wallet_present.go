@@ -30,7 +30,7 @@ func (a *app) walletPresentCmd() *cobra.Command {
 		Use:   "present REQUEST",
 		Short: "Answer a verifier's request, after showing who asks for what",
 		Long: `REQUEST is a link of a verifier (OpenID4VP), as a page has it or a QR code. The wallet finds out who asks, on the
-ledger, and what would be shown, and asks whether to show it; --yes answers that. A verifier that the ledger knows is
+ledger, by what a gate proves of it with its request or else from --node, and what would be shown, and asks whether to show it; --yes answers that. A verifier that the ledger knows is
 refused unless the request equals the contract it published. A stranger is warned about, and gets an
 answer only if you say so.
 
