@@ -30,9 +30,9 @@ func (a *app) walletPresentCmd() *cobra.Command {
 		Use:   "present REQUEST",
 		Short: "Answer a verifier's request, after showing who asks for what",
 		Long: `REQUEST is a link of a verifier (OpenID4VP), as a page has it or a QR code. The wallet finds out who asks, on the
-ledger, by what a gate proves of it with its request or else from --node, and what would be shown, and asks whether to show it; --yes answers that. A verifier that the ledger knows is
-refused unless the request equals the contract it published. A stranger is warned about, and gets an
-answer only if you say so.
+ledger, by what a gate proves of it with its request or else from --node, and what would be shown, and asks whether to
+show it; --yes answers that. A verifier that the ledger knows is refused unless the request equals the contract it
+published. A stranger is warned about, and gets an answer only if you say so.
 
 REQUEST can also be a file: a signed request of a gate, which is answered only if it equals the gate's contract, and
 the answer is printed, not sent; or, with --origin, a request over the Digital Credentials API as JSON with
