@@ -39,8 +39,8 @@ const (
 	benchRounds        = 3
 	benchSubmitters    = 512
 	benchLatency       = 200
-	benchRecords       = 300_000
-	benchCommits       = 20
+	benchRecords       = 1_000_000
+	benchCommits       = 100 // so many that merging has to keep up
 	benchCommit        = 10_000
 	benchValue         = 200
 	benchMost          = 100_000_000
@@ -366,7 +366,8 @@ func printStoreSize(w io.Writer, s *bench.StoreSize, compare bool) {
 	}{{"fill", s.Fill}, {"insert", s.Inserts}, {"update", s.Updates}} {
 		fmt.Fprintf(w, "  %-13s %7.0f/s, processor time %.1f µs", x.name, x.rate.PerS, x.rate.Micros)
 		if x.rate.PlainPerS > 0 {
-			fmt.Fprintf(w, "; plain %7.0f/s, %.1f µs: %.2f of its rate, %.2f of its speed by processor time", x.rate.PlainPerS, x.rate.PlainMicros, x.rate.Ratio, x.rate.CPURatio)
+			fmt.Fprintf(w, "; plain %7.0f/s, %.1f µs: %.2f of its rate, %.2f until all is merged, %.2f by processor time",
+				x.rate.PlainPerS, x.rate.PlainMicros, x.rate.Ratio, x.rate.MergedRatio, x.rate.CPURatio)
 		}
 		fmt.Fprintln(w)
 	}

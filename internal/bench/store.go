@@ -113,14 +113,18 @@ type StoreSize struct {
 }
 
 // StoreRate is one kind of change. The ratios are the store's share of plain pebble's rate; 0 when that
-// was not measured.
+// was not measured. A database that is written to puts off merging what was written, up to a limit: PerS leaves out what
+// was put off when the last commit returned, MergedPerS counts the time until it is done.
 type StoreRate struct {
-	PerS        float64 `json:"per_s"`
-	PlainPerS   float64 `json:"plain_per_s,omitempty"`
-	Ratio       float64 `json:"ratio,omitempty"`
-	Micros      float64 `json:"cpu_micros"` // processor time of one record, until the compactions that follow are done
-	PlainMicros float64 `json:"plain_cpu_micros,omitempty"`
-	CPURatio    float64 `json:"cpu_ratio,omitempty"`
+	PerS            float64 `json:"per_s"`
+	PlainPerS       float64 `json:"plain_per_s,omitempty"`
+	Ratio           float64 `json:"ratio,omitempty"`
+	MergedPerS      float64 `json:"merged_per_s,omitempty"`
+	PlainMergedPerS float64 `json:"plain_merged_per_s,omitempty"`
+	MergedRatio     float64 `json:"merged_ratio,omitempty"`
+	Micros          float64 `json:"cpu_micros"` // processor time of one record, until the compactions that follow are done
+	PlainMicros     float64 `json:"plain_cpu_micros,omitempty"`
+	CPURatio        float64 `json:"cpu_ratio,omitempty"`
 }
 
 // StoreCost is what one more record takes, beside what it took at the first size.
@@ -151,6 +155,7 @@ func MeasureStore(ctx context.Context, c StoreConfig) (StoreFigures, error) {
 		for _, r := range []*StoreRate{&s.Inserts, &s.Updates} {
 			if r.PlainPerS > 0 {
 				r.Ratio, r.CPURatio = r.PerS/r.PlainPerS, r.PlainMicros/r.Micros
+				r.MergedRatio = r.MergedPerS / r.PlainMergedPerS
 			}
 		}
 		s.Cost = StoreCost{
@@ -166,7 +171,7 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 		return nil
 	}
 	dir := filepath.Join(c.Dir, "plain")
-	db, err := pebble.Open(dir, store.PebbleOptions(store.Settings{CacheBytes: store.StateCache}))
+	db, err := pebble.Open(dir, store.PebbleOptions(store.Settings{CacheBytes: store.StateCache, MemTableBytes: store.StateMemTable}))
 	if err != nil {
 		return err
 	}
@@ -189,8 +194,8 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 		if err != nil {
 			return err
 		}
-		s.Inserts.PlainPerS, s.Inserts.PlainMicros = inserts.perS, inserts.micros
-		s.Updates.PlainPerS, s.Updates.PlainMicros = updates.perS, updates.micros
+		s.Inserts.PlainPerS, s.Inserts.PlainMergedPerS, s.Inserts.PlainMicros = inserts.perS, inserts.mergedPerS, inserts.micros
+		s.Updates.PlainPerS, s.Updates.PlainMergedPerS, s.Updates.PlainMicros = updates.perS, updates.mergedPerS, updates.micros
 		if s.PlainDiskBytes, err = diskBytes(dir); err != nil {
 			return err
 		}
@@ -229,8 +234,8 @@ func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Inserts.PerS, s.Inserts.Micros = inserts.perS, inserts.micros
-	s.Updates.PerS, s.Updates.Micros = updates.perS, updates.micros
+	s.Inserts.PerS, s.Inserts.MergedPerS, s.Inserts.Micros = inserts.perS, inserts.mergedPerS, inserts.micros
+	s.Updates.PerS, s.Updates.MergedPerS, s.Updates.Micros = updates.perS, updates.mergedPerS, updates.micros
 	s.Stored = g.next
 	if err := g.prove(ctx, disk, s); err != nil {
 		return err
@@ -298,7 +303,7 @@ type grower struct {
 	making time.Duration // processor time of making one change
 }
 
-type speed struct{ perS, micros float64 }
+type speed struct{ perS, mergedPerS, micros float64 }
 
 func (c *StoreConfig) grower(commit func([]store.Change) error) *grower {
 	g := &grower{StoreConfig: c, commit: commit, random: rand.New(rand.NewPCG(1, 2))}
@@ -328,7 +333,7 @@ func (g *grower) measure(ctx context.Context, size int) (inserts, updates speed,
 }
 
 // run makes n changes to records of these numbers. Elapsed is the time of the commits, not of making
-// records; processor time is counted until the database is at rest.
+// records, and the same with what is merged after them; processor time is counted until the database is at rest.
 func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (speed, error) {
 	var spent time.Duration
 	worked := CPUTime()
@@ -344,15 +349,20 @@ func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (s
 		spent += time.Since(start)
 		g.Progress.done(len(changes))
 	}
-	if err := settle(ctx); err != nil {
+	committed := time.Now()
+	merged, err := settle(ctx)
+	if err != nil {
 		return speed{}, err
 	}
-	return speed{perS: perSecond(n, spent), micros: micros(n, CPUTime()-worked-time.Duration(n)*g.making)}, nil
+	return speed{
+		perS: perSecond(n, spent), mergedPerS: perSecond(n, spent+merged.Sub(committed)),
+		micros: micros(n, CPUTime()-worked-time.Duration(n)*g.making),
+	}, nil
 }
 
-// settle waits until nothing goes on in this process any more: compactions and what they make to be collected. One that
-// waits for the disk takes no processor time for a moment.
-func settle(ctx context.Context) error {
+// settle waits until nothing goes on in this process any more, and says since when: compactions and what they make to be
+// collected. One that waits for the disk takes no processor time for a moment.
+func settle(ctx context.Context) (since time.Time, err error) {
 	const (
 		moment = 100 * time.Millisecond
 		quiet  = 4 // moments one after the other
@@ -360,18 +370,19 @@ func settle(ctx context.Context) error {
 	)
 	tick := time.NewTicker(moment)
 	defer tick.Stop()
+	since = time.Now()
 	for calm := 0; calm < quiet; calm++ {
 		worked := CPUTime()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return since, ctx.Err()
 		}
 		if CPUTime()-worked > idle {
-			calm = -1
+			calm, since = -1, time.Now()
 		}
 	}
-	return nil
+	return since, nil
 }
 
 // batch makes n changes of different records.

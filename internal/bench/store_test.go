@@ -18,7 +18,8 @@ func TestMeasureStore(t *testing.T) {
 	}
 	for i, s := range f.Sizes {
 		for _, r := range []StoreRate{s.Inserts, s.Updates} {
-			if r.PerS <= 0 || (i < 1) != (r.PlainPerS > 0) || i < 1 && r.Ratio != r.PerS/r.PlainPerS {
+			if r.PerS <= 0 || (i < 1) != (r.PlainPerS > 0) || i < 1 && r.Ratio != r.PerS/r.PlainPerS || r.MergedPerS <= 0 || r.MergedPerS > r.PerS ||
+				(i < 1) != (r.PlainMergedPerS > 0) || r.PlainMergedPerS > r.PlainPerS || i < 1 && r.MergedRatio != r.MergedPerS/r.PlainMergedPerS {
 				t.Errorf("%+v", r)
 			}
 		}

@@ -21,9 +21,13 @@ import (
 // 50 million records, without which reading one record means reading several blocks.
 const StateCache = 256 << 20
 
+// StateMemTable is the size in bytes of a memtable of a state whose Settings leave it open: with twice what other databases
+// have, tables are merged with those below them half as often.
+const StateMemTable = 64 << 20
+
 // Options are local: none changes a root or a proof. The zero value is good.
 type Options struct {
-	Settings // CacheBytes 0 means StateCache
+	Settings // CacheBytes 0 means StateCache, MemTableBytes 0 StateMemTable
 	// Bucket is the most leaves of a part of the trie that is read and rehashed together; 0 means 8, and
 	// with more than 15 many have no page and are read record by record.
 	// Memory is about 13 bytes × 8/Bucket for each record.

@@ -21,6 +21,9 @@ func Open(dir string, opts Options) (Store, error) {
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = StateCache
 	}
+	if opts.MemTableBytes == 0 {
+		opts.MemTableBytes = StateMemTable
+	}
 	if opts.Reserve == 0 {
 		opts.Reserve = 256 << 20
 	}

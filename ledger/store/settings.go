@@ -42,7 +42,7 @@ func PebbleOptions(s Settings) *pebble.Options {
 		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
+		LBaseMaxBytes:               256 << 20, // as much as is merged into it at once, so that it is not rewritten for little
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{s.Logger},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(2, runtime.GOMAXPROCS(0)/2) },
