@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/ledger/state/anchors"
 )
 
 // LogName is what a gate calls its log of receipts: its origin is the gate's DID, a / and this.
@@ -57,15 +58,15 @@ func (s store) EntryOf(ctx context.Context, gate hufu.DID, digest hufu.Digest) (
 	return uint64(entry), err //nolint:gosec // never negative
 }
 
-// FollowLog brings the gate's log up to its receipts and returns how many it has. It does nothing without a
-// log.
-func (g *Gate) FollowLog(ctx context.Context) (uint64, error) {
+// FollowLog brings the gate's log, of which a ledger has last, up to its receipts and returns how many it has: see
+// [tilelog.Log.Follow]. It does nothing without a log.
+func (g *Gate) FollowLog(ctx context.Context, last *anchors.Log) (uint64, error) {
 	if g.Log == nil {
 		return 0, nil
 	}
 	return g.Log.Follow(ctx, func(ctx context.Context, from uint64, limit int) ([]hufu.Digest, error) {
 		return g.Store.Logged(ctx, g.DID, from, limit)
-	})
+	}, last)
 }
 
 // logEntry is where a receipt is in the gate's log.

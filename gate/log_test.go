@@ -70,7 +70,7 @@ func TestReceiptsAreLogged(t *testing.T) {
 		o := must[*gate.Outcome](t)(g.RespondForm(t.Context(), "{}", s.ask(s.room).State))
 		tokens = append(tokens, o.Token)
 	}
-	if n := must[uint64](t)(g.FollowLog(t.Context())); n != 3 {
+	if n := must[uint64](t)(g.FollowLog(t.Context(), nil)); n != 3 {
 		t.Fatalf("%d entries", n)
 	}
 	handler := g.Handler()
@@ -105,7 +105,7 @@ func TestReceiptsAreLogged(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, w.Code, code)
 		}
 	}
-	if n := must[uint64](t)(s.gate.FollowLog(t.Context())); n != 0 {
+	if n := must[uint64](t)(s.gate.FollowLog(t.Context(), nil)); n != 0 {
 		t.Errorf("a gate without a log has one of %d entries", n)
 	}
 }

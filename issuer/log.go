@@ -68,13 +68,13 @@ func (s *Service) logged(ctx context.Context, from uint64, limit int) ([]hufu.Di
 	return out, rows.Err()
 }
 
-// FollowLog brings the log up to the records of accesses and returns how many it has. It does nothing without a
-// log.
-func (s *Service) FollowLog(ctx context.Context) (uint64, error) {
+// FollowLog brings the log, of which a ledger has last, up to the records of accesses and returns how many it has: see
+// [tilelog.Log.Follow]. It does nothing without a log.
+func (s *Service) FollowLog(ctx context.Context, last *anchors.Log) (uint64, error) {
 	if s.cfg.AccessLog == nil {
 		return 0, nil
 	}
-	return s.cfg.AccessLog.Follow(ctx, s.logged)
+	return s.cfg.AccessLog.Follow(ctx, s.logged, last)
 }
 
 // AnchorLog puts the log's checkpoint on a ledger that has last of it, in the issuer's turn. It returns nil when the

@@ -39,7 +39,7 @@ func TestAccessesAreLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := s.FollowLog(t.Context()); err != nil || n != 3 {
+	if n, err := s.FollowLog(t.Context(), nil); err != nil || n != 3 {
 		t.Fatalf("%d entries, %v", n, err)
 	}
 	handler := s.Handler()
@@ -111,7 +111,7 @@ func (s *scene) anchorOnce(key keys.PublicKey) {
 // Without a log nothing is served, followed or sent.
 func TestNoAccessLog(t *testing.T) {
 	s := start(t)
-	if n, err := s.FollowLog(t.Context()); n != 0 || err != nil {
+	if n, err := s.FollowLog(t.Context(), nil); n != 0 || err != nil {
 		t.Error(n, err)
 	}
 	if r, err := s.AnchorLog(t.Context(), nil); r != nil || err != nil {

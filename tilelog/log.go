@@ -1,6 +1,7 @@
 package tilelog
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/storage/posix"
@@ -26,7 +29,7 @@ import (
 const (
 	RuleAhead  hufu.Rule = "tilelog.ahead"  // the log has entries that the database lost
 	RuleOther  hufu.Rule = "tilelog.other"  // the database has another entry where the log ends
-	RuleBehind hufu.Rule = "tilelog.behind" // the ledger has a checkpoint that the log does not continue
+	RuleBehind hufu.Rule = "tilelog.behind" // the ledger has a checkpoint that the log, or its database, does not continue
 )
 
 const (
@@ -89,8 +92,9 @@ func (l *Log) Close() error {
 }
 
 // Follow adds what the source has and the log does not, and returns how many entries the log then has, all
-// under its published checkpoint. A log that the source contradicts is left as it is.
-func (l *Log) Follow(ctx context.Context, source Source) (size uint64, err error) {
+// under its published checkpoint. A log that the source contradicts is left as it is, and so is one that would not continue
+// last, which is what a ledger has of it, nil for nothing: with a checkpoint that contradicts that one it would convict itself.
+func (l *Log) Follow(ctx context.Context, source Source, last *anchors.Log) (size uint64, err error) {
 	release, err := l.lock()
 	if err != nil {
 		return 0, err
@@ -101,6 +105,11 @@ func (l *Log) Follow(ctx context.Context, source Source) (size uint64, err error
 	}
 	if err := l.agrees(ctx, source, size); err != nil {
 		return size, err
+	}
+	if last != nil {
+		if err := l.continues(ctx, source, last); err != nil {
+			return size, err
+		}
 	}
 	for {
 		entries, err := source(ctx, size, batch)
@@ -212,6 +221,64 @@ func (l *Log) Checkpoint(ctx context.Context) (*tlog.Signed, error) {
 	return tlog.Parse(string(raw))
 }
 
+// continues refuses, by [RuleBehind], a log of which last is no part, nor will be when it has what the source has.
+func (l *Log) continues(ctx context.Context, source Source, last *anchors.Log) error {
+	if c, err := l.Checkpoint(ctx); err == nil && c.Size >= last.Size {
+		_, err := l.consistency(ctx, c, last)
+		return err
+	}
+	if end, err := source(ctx, last.Size-1, 1); err != nil {
+		return err
+	} else if len(end) == 0 {
+		return hufu.Refuse(RuleBehind, "the ledger has the log's checkpoint of %d entries, and the database has fewer", last.Size)
+	}
+	tree := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
+	for tree.End() < last.Size {
+		entries, err := source(ctx, tree.End(), int(min(batch, last.Size-tree.End()))) //nolint:gosec // at most batch
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return errors.New("tilelog: the database has entries after others that are missing")
+		}
+		for i := range entries {
+			if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(entries[i][:]), nil); err != nil {
+				return fmt.Errorf("tilelog: %w", err)
+			}
+		}
+	}
+	root, err := tree.GetRootHash(nil)
+	if err != nil {
+		return fmt.Errorf("tilelog: %w", err)
+	}
+	if !bytes.Equal(root, last.Root[:]) {
+		return notContinued(last.Size, last)
+	}
+	return nil
+}
+
+// consistency proves that a checkpoint of this log continues last. A log whose database was restored from before last grows
+// past it and is another: what it signs then would convict it.
+func (l *Log) consistency(ctx context.Context, c *tlog.Signed, last *anchors.Log) (path []hufu.Digest, err error) {
+	if c.Size < last.Size {
+		return nil, hufu.Refuse(RuleBehind, "the log has %d entries, and the ledger has its checkpoint of %d", c.Size, last.Size)
+	}
+	if c.Size > last.Size {
+		if path, err = (&Reader{Tile: l.reader.ReadTile}).Consistency(ctx, last.Size, c.Size); err != nil {
+			return nil, err
+		}
+	}
+	was := tlog.Checkpoint{Origin: c.Origin, Size: last.Size, Root: last.Root}
+	if err := tlog.CheckConsistency(&was, &c.Checkpoint, path); err != nil {
+		return nil, notContinued(c.Size, last)
+	}
+	return path, nil
+}
+
+func notContinued(size uint64, last *anchors.Log) error {
+	return hufu.Refuse(RuleBehind, "the log of %d entries does not continue the ledger's checkpoint of %d: its database is older than that, or was changed", size, last.Size)
+}
+
 // Anchor is what puts the published checkpoint, signed with the present key, on a ledger that has last of this
 // log, nil for nothing. It is nil when the log has not grown since.
 func (l *Log) Anchor(ctx context.Context, last *anchors.Log) (*tx.AnchorCommit, error) {
@@ -219,22 +286,15 @@ func (l *Log) Anchor(ctx context.Context, last *anchors.Log) (*tx.AnchorCommit, 
 	if err != nil {
 		return nil, err
 	}
-	b := new(tx.AnchorCommit)
-	switch {
-	case c.Size == 0, last != nil && c.Size == last.Size && c.Root == last.Root:
-		return nil, nil
-	case last != nil && c.Size <= last.Size:
-		return nil, hufu.Refuse(RuleBehind, "the log has %d entries, and the ledger has its checkpoint of %d", c.Size, last.Size)
-	case last != nil:
-		if b.Proof, err = (&Reader{Tile: l.reader.ReadTile}).Consistency(ctx, last.Size, c.Size); err != nil {
+	b, had := new(tx.AnchorCommit), uint64(0)
+	if last != nil {
+		had = last.Size
+		if b.Proof, err = l.consistency(ctx, c, last); err != nil {
 			return nil, err
 		}
-		// A log whose database was restored from before that checkpoint grows past it and is another: what this would sign would
-		// convict it.
-		was := tlog.Checkpoint{Origin: c.Origin, Size: last.Size, Root: last.Root}
-		if err := tlog.CheckConsistency(&was, &c.Checkpoint, b.Proof); err != nil {
-			return nil, hufu.Refuse(RuleBehind, "the log of %d entries does not continue the ledger's checkpoint of %d: its database is older than that, or was changed", c.Size, last.Size)
-		}
+	}
+	if c.Size == had {
+		return nil, nil
 	}
 	b.Checkpoint, err = tlog.Sign(rand.Reader, l.signer, c.Checkpoint)
 	return b, err

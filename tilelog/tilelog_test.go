@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/transparency-dev/tessera/api/layout"
@@ -61,7 +62,7 @@ func open(t *testing.T, dir string) *tilelog.Log {
 
 func follow(t *testing.T, l *tilelog.Log, d *database) {
 	t.Helper()
-	size, err := l.Follow(t.Context(), d.source)
+	size, err := l.Follow(t.Context(), d.source, nil)
 	if err != nil || size != uint64(len(*d)) {
 		t.Fatalf("%d entries of %d: %v", size, len(*d), err)
 	}
@@ -135,6 +136,56 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A log is made again from its database as long as that leads to what the ledger has of it. From an older one, or one that went on
+// from an older one, nothing is added: the log would sign what contradicts its checkpoint there.
+func TestFollowOldDatabase(t *testing.T) {
+	var d database
+	d.grow(300)
+	l := open(t, t.TempDir())
+	defer l.Close() //nolint:errcheck // the test is over
+	follow(t, l, &d)
+	c := checkpoint(t, l)
+	last := &anchors.Log{Size: c.Size, Root: c.Root}
+	d.grow(310)
+	older := slices.Clone(d[:299])
+	other := append(slices.Clone(d[:299]), entry(1000), entry(1001))
+	for name, c := range map[string]struct {
+		has  database
+		last *anchors.Log
+		size uint64 // of the log afterwards
+		rule hufu.Rule
+	}{
+		"newer":                         {d, last, 310, ""},
+		"the same":                      {slices.Clone(d[:300]), last, 300, ""},
+		"older":                         {older, last, 0, tilelog.RuleBehind},
+		"went on from an older one":     {other, last, 0, tilelog.RuleBehind},
+		"the ledger has nothing of it":  {older, nil, 299, ""},
+		"one entry that is another one": {append(database{entry(7)}, d[1:]...), last, 0, tilelog.RuleBehind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := open(t, t.TempDir())
+			defer l.Close() //nolint:errcheck // the test is over
+			if size, err := l.Follow(t.Context(), c.has.source, c.last); size != c.size || hufu.RuleOf(err) != c.rule || c.rule == "" && err != nil {
+				t.Errorf("%d entries: %v", size, err)
+			}
+			if now := checkpoint(t, l); now.Size != c.size {
+				t.Errorf("signed for %d entries", now.Size)
+			}
+		})
+	}
+	// One that has gone on adds nothing, either.
+	gone := open(t, t.TempDir())
+	defer gone.Close() //nolint:errcheck // the test is over
+	follow(t, gone, &other)
+	other = append(other, entry(1002))
+	if size, err := gone.Follow(t.Context(), other.source, last); size != 301 || hufu.RuleOf(err) != tilelog.RuleBehind {
+		t.Errorf("%d entries: %v", size, err)
+	}
+	if anchor, err := open(t, t.TempDir()).Anchor(t.Context(), last); anchor != nil || hufu.RuleOf(err) != tilelog.RuleBehind {
+		t.Errorf("an empty log: %+v, %v", anchor, err)
+	}
+}
+
 // remote reads a log over HTTP.
 func remote(t *testing.T, l *tilelog.Log) *tilelog.Reader {
 	srv := httptest.NewServer(l)
@@ -167,13 +218,13 @@ func TestDatabaseContradicts(t *testing.T) {
 	d.grow(5)
 	follow(t, l, &d)
 	lost := d[:4]
-	if _, err := l.Follow(t.Context(), lost.source); hufu.RuleOf(err) != tilelog.RuleAhead {
+	if _, err := l.Follow(t.Context(), lost.source, nil); hufu.RuleOf(err) != tilelog.RuleAhead {
 		t.Errorf("a lost entry: %v", err)
 	}
 	other := append(database{}, d...)
 	other[4] = hufu.Digest{}
 	other.grow(9)
-	if _, err := l.Follow(t.Context(), other.source); hufu.RuleOf(err) != tilelog.RuleOther {
+	if _, err := l.Follow(t.Context(), other.source, nil); hufu.RuleOf(err) != tilelog.RuleOther {
 		t.Errorf("a changed entry: %v", err)
 	}
 	if c := checkpoint(t, l); c.Size != 5 {

@@ -66,7 +66,7 @@ func (b *book) follow(l *tilelog.Log) {
 			return nil, nil
 		}
 		return b.entries[from:min(len(b.entries), int(from)+limit)], nil
-	}))
+	}, nil))
 }
 
 // anchor follows the entries and puts the log on the ledger.

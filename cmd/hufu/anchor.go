@@ -26,6 +26,7 @@ const (
 	defaultAnchorEvery = 10 * time.Minute
 	minAnchorEvery     = time.Minute     // an anchor is for ever: more often is no use to anybody
 	followEvery        = 2 * time.Second // how long a receipt may wait for its log
+	askTime            = 5 * time.Second // how long the ledger is asked what it has of a log
 )
 
 // openLog opens the log of one of the home's identities. It is nil when the identity has no key that signs
@@ -48,12 +49,17 @@ func (a *app) openLog(ctx context.Context, l *session, as, name string) (*tilelo
 // keptLog is a log that a process keeps.
 type keptLog struct {
 	as, name string
-	follow   func(context.Context) (uint64, error)
+	follow   func(context.Context, *anchors.Log) (uint64, error)
 	anchor   func(context.Context, *anchors.Log) (*client.Receipt, error) // nil: there was nothing new
+
+	asked bool         // the ledger, what it has of the log. Before, nothing is added: the database may be an older one
+	had   *anchors.Log // its answer; what it has since came from here
+	held  bool         // the database is an older one
+	told  string       // the last warning, which is not repeated until it follows again
 }
 
 func gateLog(l *session, as string, g *gate.Gate) keptLog {
-	return keptLog{as, gate.LogName, g.FollowLog, func(ctx context.Context, last *anchors.Log) (*client.Receipt, error) {
+	return keptLog{as: as, name: gate.LogName, follow: g.FollowLog, anchor: func(ctx context.Context, last *anchors.Log) (*client.Receipt, error) {
 		body, err := g.Log.Anchor(ctx, last)
 		if err != nil || body == nil {
 			return nil, err
@@ -68,10 +74,10 @@ func gateLog(l *session, as string, g *gate.Gate) keptLog {
 }
 
 func issuerLog(as string, s *issuer.Service) keptLog {
-	return keptLog{as, issuer.LogName, s.FollowLog, s.AnchorLog}
+	return keptLog{as: as, name: issuer.LogName, follow: s.FollowLog, anchor: s.AnchorLog}
 }
 
-// last reads what the ledger has of the log.
+// last reads what the ledger has of the log. A node must answer.
 func (k *keptLog) last(ctx context.Context, l *session) (last *anchors.Log, err error) {
 	d, err := l.home.Identity(k.as)
 	if err != nil {
@@ -81,7 +87,7 @@ func (k *keptLog) last(ctx context.Context, l *session) (last *anchors.Log, err 
 	if err != nil {
 		return nil, err
 	}
-	err = l.Read(ctx, func(v client.View) (err error) {
+	err = l.Client.Read(ctx, func(v client.View) (err error) {
 		fork, err := anchors.GetFork(v, id, k.name)
 		if err != nil {
 			return err
@@ -107,23 +113,56 @@ func (k *keptLog) keep(ctx context.Context, log *slog.Logger, l *session, every 
 		case <-ctx.Done():
 			return
 		case <-follow.C:
-			k.bringUp(ctx, log)
+			k.bringUp(ctx, log, l)
 		case <-look.C:
-			if every > 0 {
+			if every > 0 && !k.held {
 				k.warn(ctx, log, "the log was not anchored", k.anchorIfDue(ctx, l, every, began))
 			}
 		}
 	}
 }
 
-// bringUp puts into the log what is new.
-func (k *keptLog) bringUp(ctx context.Context, log *slog.Logger) {
-	_, err := k.follow(ctx)
+// bringUp puts into the log what is new, unless that would contradict what the ledger has of it.
+func (k *keptLog) bringUp(ctx context.Context, log *slog.Logger, l *session) {
+	if k.held {
+		return
+	}
+	err := k.ask(ctx, l)
+	if err == nil {
+		_, err = k.follow(ctx, k.had)
+	}
+	if k.held = hufu.RuleOf(err) == tilelog.RuleBehind; k.held {
+		log.Error("the log gets no more entries, as with the next it would contradict its checkpoint on the ledger: stop, and restore a newer copy of the database",
+			"identity", k.as, "log", k.name, "error", err.Error())
+		return
+	}
+	if err == nil {
+		k.told = ""
+	}
 	k.warn(ctx, log, "the log does not follow", err)
 }
 
+// ask asks the ledger what it has of the log, until it answers once.
+func (k *keptLog) ask(ctx context.Context, l *session) error {
+	if k.asked {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	last, err := k.last(ctx, l)
+	if err != nil && hufu.RuleOf(err) != anchors.RuleForked { // which nothing can make worse
+		return err
+	}
+	k.asked, k.had = true, last
+	return nil
+}
+
 func (k *keptLog) warn(ctx context.Context, log *slog.Logger, what string, err error) {
-	if err != nil && ctx.Err() == nil {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	if text := what + err.Error(); text != k.told {
+		k.told = text
 		log.Warn(what, "identity", k.as, "log", k.name, "error", err.Error())
 	}
 }
@@ -147,7 +186,7 @@ func (k *keptLog) anchorIfDue(ctx context.Context, l *session, every time.Durati
 // keepLog starts keeping a log, and has it end with what s serves, before its service does. It is brought up before it is
 // served: one that is made again, as after a restore, would lack entries that its anchor covers, and wallets would accuse it.
 func (s *served) keepLog(ctx context.Context, l *session, g *origin, opened *tilelog.Log, k keptLog) {
-	k.bringUp(ctx, g.options.Log)
+	k.bringUp(ctx, g.options.Log, l)
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { k.keep(ctx, g.options.Log, l, g.anchorEvery) })
@@ -174,11 +213,11 @@ func (a *app) anchorNow(ctx context.Context, l *session, opened *tilelog.Log, k 
 	if opened == nil {
 		return hint(fmt.Errorf("%s has %w", k.as, errNoLog), "a log's checkpoints are signed with an Ed25519 control key")
 	}
-	if _, err := k.follow(ctx); err != nil {
-		return err
-	}
 	last, err := k.last(ctx, l)
 	if err != nil {
+		return err
+	}
+	if _, err := k.follow(ctx, last); err != nil {
 		return err
 	}
 	r, err := k.anchor(ctx, last)

@@ -123,7 +123,7 @@ func ruleHints() map[hufu.Rule]string {
 		client.RuleConflict:      "the evidence is kept in the home; see who signed both with: hufu audit evidence FILE",
 		client.RuleSnapshotOld:   "get a newer one with: hufu audit snapshot, or allow its age with --max-age",
 		client.RuleTrustExpired:  "get a recent checkpoint by a way you trust, and give it to this home with: hufu audit checkpoint --trust FILE",
-		tilelog.RuleBehind:       "do not serve it: restore a newer copy of its database; if there is none, see Backup in the operator's guide",
+		tilelog.RuleBehind:       "restore a newer copy of its database; if there is none, see Backup in the operator's guide",
 		receipt.RuleCommitment:   "give the answer that this receipt is about with --answer",
 		wallet.RuleOverAsking:    "nothing was shown; do not trust this gate",
 		wallet.RuleAskedBefore:   "every request is answered once; ask the gate for a new one",
