@@ -6,14 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hufu-id/hufu"
@@ -142,16 +140,6 @@ func (h *HTTP) Broadcast(ctx context.Context, raw []byte) (Admission, error) {
 		Codespace hufu.Rule `json:"codespace"`
 	}
 	err := h.call(ctx, "broadcast_tx_sync", map[string]any{"tx": base64.StdEncoding.EncodeToString(raw)}, &r)
-	var remote *remoteError
-	if errors.As(err, &remote) {
-		// The engine refuses these before the application sees the transaction, with text alone.
-		switch {
-		case strings.Contains(remote.Data, "mempool is full"):
-			return Admission{Rule: RuleBusy, Detail: "the node holds as many transactions as it may"}, nil
-		case strings.Contains(remote.Data, "already exists in cache"):
-			return Admission{Rule: RuleKnown}, nil
-		}
-	}
 	switch {
 	case err != nil || r.Code == 0:
 		return Admission{}, err

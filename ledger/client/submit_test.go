@@ -283,16 +283,6 @@ func TestBusyNode(t *testing.T) {
 	if hufu.RuleOf(err) != client.RuleBusy || !errors.Is(err, context.Canceled) {
 		t.Errorf("a node that is always busy: %v", err)
 	}
-
-	full := to(broadcast, func(e *clienttest.Exchange) {
-		e.Raw(200, []byte(`{"error":{"code":-32603,"message":"Internal error","data":"mempool is full: 5 > 4"}}`))
-		s.liar.Lie(nil)
-	})
-	s.liar.Lie(full)
-	p.sequence-- // the last one never got there
-	if _, err := c.Submit(s.ctx, p.update("o")); err != nil {
-		t.Errorf("a full engine: %v", err)
-	}
 }
 
 func TestRefusedWithoutARule(t *testing.T) {
