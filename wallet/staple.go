@@ -31,7 +31,7 @@ func read(ctx context.Context, l Ledger, r *oid4vp.Request, now time.Time, f fun
 	case !client.IsAway(live) || ctx.Err() != nil:
 		return live
 	case bad != nil:
-		return fmt.Errorf("%w; what the gate shows of the ledger does not hold: %v", live, bad) // no refusal of the request
+		return fmt.Errorf("%w; what the gate shows of the ledger does not hold: %s", live, bad.Error()) // no refusal of the request
 	case stapled == nil:
 		return fmt.Errorf("%w; and the gate shows nothing of the ledger", live)
 	}

@@ -1,6 +1,7 @@
 package disktest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ func afterwards(command ...string) (done func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command("sh", append([]string{"-c", `read -r _; exec "$0" "$@"`}, command...)...)
+	c := exec.CommandContext(context.Background(), "sh", append([]string{"-c", `read -r _; exec "$0" "$@"`}, command...)...)
 	c.Stdin = read
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no signal to the tests' group ends it
 	err = errors.Join(c.Start(), read.Close())
