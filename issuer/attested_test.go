@@ -160,6 +160,22 @@ func TestAttestedWallets(t *testing.T) {
 	p.pushed(func(r *oauth.AuthorizationRequest) { r.ClientID = "https://another.example" }).refused(t, http.StatusUnauthorized, "invalid_client_attestation")
 }
 
+// assert puts an identifier on the ledger whose key "a" is for assertion.
+func (o *office) assert(t *testing.T, d hufu.DID, key keys.Signer) hufu.ID {
+	t.Helper()
+	_, id, err := d.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := &did.Record{ID: id, Methods: []did.MethodRecord{{
+		Fragment: "a", Multikey: key.Public().Multikey(), Purposes: tx.PurposeAssertion, Span: did.Span{From: 1, FromTime: morning.Add(-time.Hour).Unix()},
+	}}}
+	if err := state.Save(o.ledger.state, did.StateKey(id), record); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func TestProvidersByKeyAndByIdentifier(t *testing.T) {
 	key := newKey(t, keys.Ed25519)
 	onLedger := newKey(t, keys.P256)
@@ -167,16 +183,7 @@ func TestProvidersByKeyAndByIdentifier(t *testing.T) {
 	o := openOffice(t, func(c *issuer.Config) {
 		c.Exchange.Providers = []issuer.Provider{{Key: key.Public(), KeyID: "11"}, {DID: provider}}
 	})
-	_, id, err := provider.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
-	record := &did.Record{ID: id, Methods: []did.MethodRecord{{
-		Fragment: "a", Multikey: onLedger.Public().Multikey(), Purposes: tx.PurposeAssertion, Span: did.Span{From: 1, FromTime: morning.Add(-time.Hour).Unix()},
-	}}}
-	if err := state.Save(o.ledger.state, did.StateKey(id), record); err != nil {
-		t.Fatal(err)
-	}
+	o.assert(t, provider, onLedger)
 	for name, c := range map[string]struct {
 		signer keys.Signer
 		kid    string
@@ -207,16 +214,7 @@ func TestAttestationStatus(t *testing.T) {
 	o := openOffice(t, func(c *issuer.Config) {
 		c.Exchange.Providers = []issuer.Provider{{DID: provider}, {Issuer: makerURL, CA: byAuthority.authority.Public()}}
 	})
-	_, id, err := provider.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
-	record := &did.Record{ID: id, Methods: []did.MethodRecord{{
-		Fragment: "a", Multikey: onLedger.Public().Multikey(), Purposes: tx.PurposeAssertion, Span: did.Span{From: 1, FromTime: morning.Add(-time.Hour).Unix()},
-	}}}
-	if err := state.Save(o.ledger.state, did.StateKey(id), record); err != nil {
-		t.Fatal(err)
-	}
+	id := o.assert(t, provider, onLedger)
 	uri := func(d hufu.DID, list uint64) string { return status.URI("https://maker.example", d, list) }
 	_, stranger, err := other.Parse()
 	if err != nil {
