@@ -41,7 +41,7 @@ func (c *chain) create(number uint64) []byte {
 }
 
 // check offers a transaction.
-func (c *chain) check(raw []byte) error { return c.app.Offer(raw, "") }
+func (c *chain) check(raw []byte) error { return c.app.Offer(raw, "local") }
 
 // admitted offers transactions that must be taken.
 func (c *chain) admitted(txs ...[]byte) [][]byte {

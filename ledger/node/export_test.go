@@ -330,13 +330,13 @@ func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version
 // EnterDuring examines a transaction and lets it enter when a block is in the state already and the application
 // has not been told.
 func (a *App) EnterDuring(raw []byte, b Block) error {
-	p, err := a.judge(raw, "")
+	p, err := a.judge(raw, local)
 	if err != nil {
 		return err
 	}
 	checks, _ := p.appendChecks(nil, nil, p.admitted.Keys)
 	a.exec.verify.run(checks)
-	if p, err = a.verified(p, checks, ""); err != nil {
+	if p, err = a.verified(p, checks, local); err != nil {
 		return err
 	}
 	o, err := a.exec.Run(b)

@@ -268,7 +268,7 @@ func (g *gossip) Receive(e p2p.Envelope) {
 	}
 }
 
-// check offers to the mempool what p sent.
+// check offers what p sent.
 func (g *gossip) check(ctx context.Context, p *gossipPeer) {
 	for {
 		select {
@@ -292,7 +292,7 @@ func (g *gossip) check(ctx context.Context, p *gossipPeer) {
 	}
 }
 
-// take offers a transaction that p sent to the mempool, and reports whether it may have been too early.
+// take offers a transaction that p sent, and reports whether it may have been too early.
 func (g *gossip) take(ctx context.Context, p *gossipPeer, raw []byte) (early bool) {
 	id, from := hufu.Digest(sha256.Sum256(raw)), peerSource(p.ID())
 	if !g.pool.has(id) {

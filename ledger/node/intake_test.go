@@ -80,7 +80,7 @@ func TestOfferThatIsNotWaitedFor(t *testing.T) {
 		raw := c.create(i)
 		size += len(raw)
 		group.Go(func() {
-			if err := c.app.OfferUntil(ctx, raw, ""); !errors.Is(err, context.Canceled) {
+			if err := c.app.OfferUntil(ctx, raw, "local"); !errors.Is(err, context.Canceled) {
 				t.Errorf("%d: %v", i, err)
 			}
 		})

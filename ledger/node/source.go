@@ -8,8 +8,8 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 )
 
-// source is where a transaction was handed in: the address of a client of the RPC, or a peer. Neither
-// empty, which is consensus, nor local is ever held back for bad ones.
+// source is where a transaction was handed in: the address of a client of the RPC, or a peer. Local
+// is never held back for bad ones.
 type source string
 
 const (
@@ -20,7 +20,7 @@ const (
 func peerSource(id p2p.ID) source { return source(peerMark + id) }
 
 // client reports whether it is a client of the RPC, or of this process in its place.
-func (s source) client() bool { return s != "" && !strings.HasPrefix(string(s), peerMark) }
+func (s source) client() bool { return !strings.HasPrefix(string(s), peerMark) }
 
 // What comes with a signature that does not hold, or cannot be read, is nobody's transaction: no quota pays for
 // looking at it. So its source does: after maxBad of them it is not listened to until they are forgotten, one in
@@ -57,7 +57,7 @@ func newStandings() *standings {
 
 // bad counts a bad transaction, and reports whether the source is not listened to from now on.
 func (s *standings) bad(from source) bool {
-	if from == "" || from == local {
+	if from == local {
 		return false
 	}
 	s.mu.Lock()
@@ -76,7 +76,7 @@ func (s *standings) bad(from source) bool {
 
 // barred reports whether the source is not listened to.
 func (s *standings) barred(from source) bool {
-	if from == "" || from == local {
+	if from == local {
 		return false
 	}
 	s.mu.Lock()
