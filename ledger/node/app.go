@@ -43,7 +43,7 @@ type app struct {
 	sources *standings
 	refused refusals
 	now     func() time.Time // for how long what waits will, never for what is in blocks
-	retain  time.Duration    // how long blocks are kept; 0: for ever
+	retain  retention        // what is kept of the blocks
 	history func() past      // the engine's blocks, nil before it has been made
 	taker   *taker           // nil takes no snapshots
 	sync    *syncing         // nil unless the node begins with a snapshot
@@ -243,12 +243,12 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	a.last = nil
 	a.floor(o.floor)
 	answer := &abci.ResponseCommit{}
-	if p := a.history(); p != nil && a.retain > 0 {
+	if p := a.history(); p != nil && a.retain.age > 0 {
 		oldest := hufu.Height(0)
 		if a.taker != nil {
 			oldest = a.taker.oldest()
 		}
-		answer.RetainHeight = int64(retainHeight(p, o.Block.Height, o.Block.Time, a.retain, oldest))
+		answer.RetainHeight = int64(a.retain.first(p, o.Block.Height, o.Block.Time, oldest))
 	}
 	if !a.pending.decided(o.Txs) {
 		a.silence()

@@ -16,6 +16,8 @@ var (
 	ErrDiskFull = errors.New("node: not enough free disk space")
 	// ErrReadOnly: the home cannot be written to.
 	ErrReadOnly = errors.New("node: the home cannot be written")
+	// ErrNotKept: the block is not in the home, which has blocks from a later height on, or up to an earlier one.
+	ErrNotKept = errors.New("node: the home does not have that block")
 	// ErrUpgrade: the members agreed on other rules from this height on, and this program does not have them.
 	ErrUpgrade = errors.New("node: the members agreed on an upgrade that this program does not have")
 	// ErrClock: a block that the others agreed on is of a time that this machine's clock has not come near.

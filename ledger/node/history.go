@@ -101,7 +101,7 @@ func (h *History) LightBlock(_ context.Context, height hufu.Height) (_ *proof.Li
 	return proof.ParseLightBlock(raw)
 }
 
-// Block is the transactions of height, in order.
+// Block is the transactions of height, in order. The error of a block that is not here wraps [ErrNotKept].
 func (h *History) Block(_ context.Context, height hufu.Height) (_ [][]byte, err error) {
 	defer unreadable(&err)
 	b := h.engine.blocks.LoadBlock(int64(height))
@@ -123,5 +123,5 @@ func (h *History) Evidence(_ context.Context, height hufu.Height) (_ []byte, err
 
 func (h *History) missing(height hufu.Height) error {
 	first, last := h.Heights()
-	return fmt.Errorf("node: no block %d here: there are %d to %d", height, first, last)
+	return fmt.Errorf("%w: it has blocks from %d to %d, and was asked for %d", ErrNotKept, first, last, height)
 }

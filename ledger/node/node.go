@@ -85,7 +85,7 @@ func (n *Node) start(ctx context.Context, cfg Config, keys Keys, other abci.Appl
 			return err
 		}
 		n.committed = &n.app.committed
-		n.app.retain = cfg.Retain
+		n.app.retain = retention{cfg.Retain, genesis.ConsensusParams.Evidence.MaxAgeNumBlocks}
 		n.app.ring, n.app.silence = n.ring, n.silence
 		n.app.halt, n.app.fail = n.halt, n.fail
 		if cfg.Upgrades != nil {

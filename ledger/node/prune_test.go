@@ -35,16 +35,17 @@ func TestRetain(t *testing.T) {
 			at = at.Add(time.Duration(rapid.Int64Range(1, int64(3*time.Hour)).Draw(t, "pause")))
 		}
 		// Most networks have made so many blocks that the last ones are not all.
-		ahead := rapid.SampledFrom([]int64{0, evidenceBlocks - 300, evidenceBlocks}).Draw(t, "ahead")
+		stay := rapid.SampledFrom([]int64{20, evidenceBlocks}).Draw(t, "stay")
+		ahead := rapid.SampledFrom([]int64{0, max(0, stay-300), stay}).Draw(t, "ahead")
 		last := c.base + int64(len(c.times)) - 1
 		tip := last + ahead
 		now := c.times[len(c.times)-1]
 		retain := time.Duration(rapid.Int64Range(1, int64(1000*time.Hour)).Draw(t, "retain"))
 		oldest := rapid.Int64Range(0, last).Draw(t, "oldest")
-		first := int64(retainHeight(&c, hufu.Height(tip), now, retain, hufu.Height(oldest)))
+		first := int64(retention{retain, stay}.first(&c, hufu.Height(tip), now, hufu.Height(oldest)))
 
 		allowed := c.base // the first that must stay
-		for allowed <= last && c.times[allowed-c.base].Before(now.Add(-retain)) && (oldest == 0 || allowed <= oldest) && allowed+evidenceBlocks < tip {
+		for allowed <= last && c.times[allowed-c.base].Before(now.Add(-retain)) && (oldest == 0 || allowed <= oldest) && allowed+stay < tip {
 			allowed++
 		}
 		switch {
