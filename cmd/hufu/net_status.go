@@ -42,6 +42,7 @@ type nodeStatus struct {
 	Time    *time.Time   `json:"time,omitempty"`
 	AppHash *hufu.Digest `json:"app_hash,omitempty"` // at Height
 	First   hufu.Height  `json:"first,omitempty"`    // block it keeps, as it says
+	Missing hufu.Height  `json:"missing,omitempty"`  // up to which headers are that it lacks and evidence counts of, as it says
 	Peers   []string     `json:"peers,omitempty"`    // as it says
 	Error   string       `json:"error,omitempty"`
 
@@ -81,7 +82,8 @@ func (a *app) netStatusCmd() *cobra.Command {
 		Long: `Asks the nodes of the homes, or at the URLs, that are named (default: of --home) for their newest state, verifies
 what they answer from the genesis on, and compares the app hashes at the highest height that all of them have.
 Ends with status 1 when a node does not answer or they disagree, and says what a network waits for that has no
-block yet. Whom a node is connected to is its own word.`,
+block yet. Whom a node is connected to is its own word, and so are which blocks it keeps, and which headers it lacks
+since it joined from a snapshot: those of which evidence of misbehaviour counts and its peers had no more.`,
 		Example: "  hufu net status --wait 1m ./harbour/node1 ./harbour/node2\n  hufu net status --home ./net https://node.harbour.example",
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.awaitStatus(c.Context(), args, wait)
@@ -209,7 +211,11 @@ func (n *nodeStatus) keeps() string {
 	if n.First <= 1 {
 		return "all blocks"
 	}
-	return fmt.Sprintf("blocks from %d on", n.First)
+	from := fmt.Sprintf("blocks from %d on", n.First)
+	if n.Missing > 0 {
+		from += fmt.Sprintf(" (without headers up to %d: it cannot judge evidence of these)", n.Missing)
+	}
+	return from
 }
 
 // errNoBlock is what a node says that waits for its first block.
@@ -224,6 +230,9 @@ func askHead(ctx context.Context, n *nodeStatus) (err error) {
 	}
 	if n.First == 0 {
 		return errNoBlock
+	}
+	if n.Missing, err = n.transport.Missing(ctx); err != nil {
+		return err
 	}
 	head, err := n.client.Head(ctx)
 	if err != nil {

@@ -254,6 +254,26 @@ func TestNetworkOfFour(t *testing.T) {
 	}
 }
 
+// A node that lacks headers of which evidence counts is told from one that only keeps less.
+func TestStatusOfMissingHeaders(t *testing.T) {
+	at, hash := time.Unix(1_760_000_000, 0), hufu.Digest{1}
+	s := netStatus{Network: "harbour"}
+	for _, n := range []nodeStatus{{Node: "archive", First: 1}, {Node: "pruned", First: 500}, {Node: "joined", First: 900, Missing: 700}} {
+		n.Height, n.Time, n.AppHash = 1000, &at, &hash
+		s.Nodes = append(s.Nodes, n)
+	}
+	var text strings.Builder
+	printNetStatus(&text, &s)
+	for _, want := range []string{", all blocks,", ", blocks from 500 on,", ", blocks from 900 on (without headers up to 700: it cannot judge evidence of these),"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
+	if raw, err := json.Marshal(s); err != nil || strings.Count(string(raw), `"missing"`) != 1 || !strings.Contains(string(raw), `"missing":700`) {
+		t.Errorf("%s, %v", raw, err)
+	}
+}
+
 // A network that has not begun: its time is to come, then a validator is missing. The account says what is waited for.
 func TestNetworkBeforeItsFirstBlock(t *testing.T) {
 	m := foundMembers(t, 2)

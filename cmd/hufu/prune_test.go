@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,13 +43,7 @@ func foundPruning(t *testing.T) *pruning {
 	if n.Genesis, err = node.NewGenesis(n.Doc, time.Now().Add(-time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	var g map[string]any
-	if err := json.Unmarshal(n.Genesis, &g); err != nil {
-		t.Fatal(err)
-	}
-	evidence := g["consensus_params"].(map[string]any)["evidence"].(map[string]any)
-	evidence["max_age_num_blocks"], evidence["max_age_duration"] = strconv.Itoa(evidenceBlocks), "1"
-	if n.Genesis, err = json.Marshal(g); err != nil {
+	if err := n.CountEvidence(evidenceBlocks, time.Nanosecond); err != nil {
 		t.Fatal(err)
 	}
 	p := &pruning{Network: n, t: t, dir: t.TempDir()}
@@ -237,6 +229,9 @@ func TestPrunedNode(t *testing.T) {
 		status, out, errOut := p.hufu("net", "status", "--home", filepath.Join(p.dir, "auditor"), archive.URL(), pruned.URL())
 		if status != 0 || !strings.Contains(out, "all blocks") || !strings.Contains(out, "blocks from ") {
 			t.Error(out, errOut)
+		}
+		if strings.Contains(out, "without headers") {
+			t.Error("what is too old for evidence is said to be missing:", out)
 		}
 	})
 	t.Run("a stopped home", func(t *testing.T) {

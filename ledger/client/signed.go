@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hufu-id/hufu"
+	"github.com/hufu-id/hufu/encoding"
 	"github.com/hufu-id/hufu/ledger/proof"
 )
 
@@ -35,6 +36,20 @@ func (c *Client) SignedAt(ctx context.Context, height hufu.Height) (Signed, erro
 		s.Validators = append(s.Validators, Signature{Key: v.Key, Power: v.Power, Signed: b.Commit.Votes[i].Flag == proof.FlagCommit})
 	}
 	return s, nil
+}
+
+// Missing is up to which height the node says that it lacks headers of which evidence still counts, since it began with a
+// snapshot and its peers had them no more: it cannot judge evidence of those. 0 is none. Nothing proves it.
+func (h *HTTP) Missing(ctx context.Context) (hufu.Height, error) {
+	raw, err := h.Query(ctx, proof.PathMissing, nil)
+	if err != nil {
+		return 0, unreachable(err)
+	}
+	var height hufu.Height
+	if err := encoding.Unmarshal(raw, &height); err != nil {
+		return 0, unreachable(err)
+	}
+	return height, nil
 }
 
 // maxPeers bounds what a node is believed to be connected to.

@@ -44,7 +44,7 @@ type app struct {
 	refused refusals
 	now     func() time.Time // for how long what waits will, never for what is in blocks
 	retain  retention        // what is kept of the blocks
-	history func() past      // the engine's blocks, nil before it has been made
+	history func() *history  // what the engine has written, nil before it has been made
 	taker   *taker           // nil takes no snapshots
 	sync    *syncing         // nil unless the node begins with a snapshot
 	saw     func(height int64, at time.Time, votes []abci.VoteInfo) error
@@ -70,7 +70,7 @@ func newApp(network hufu.Network, st store.Store, log *slog.Logger) (*app, error
 		exec: NewExecutor(network, st), sources: newStandings(), now: time.Now,
 		floor: func(time.Duration) {}, ring: func() {}, silence: func() {}, halt: func(error) bool { return false },
 		fail:    func(error) {},
-		history: func() past { return nil }, saw: func(int64, time.Time, []abci.VoteInfo) error { return nil },
+		history: func() *history { return nil }, saw: func(int64, time.Time, []abci.VoteInfo) error { return nil },
 	}
 	s := st.State()
 	at := time.Time{}

@@ -65,12 +65,7 @@ func (n *Node) openApp(cfg *Config) error {
 			}
 		}}
 	}
-	n.app.history = func() past {
-		if h := n.headers.from.Load(); h != nil {
-			return h
-		}
-		return nil
-	}
+	n.app.history = n.headers.from.Load
 	if cfg.alone() {
 		return nil
 	}
@@ -133,8 +128,9 @@ func (n *Node) AwaitSynced(ctx context.Context) (*Synced, error) {
 		n.app.sync.mu.Lock()
 		defer n.app.sync.mu.Unlock()
 		s := n.app.sync.done.next
-		s.Missing = n.app.sync.missing
-		return &s, nil
+		var err error
+		s.Missing, err = n.headers.from.Load().missing()
+		return &s, err
 	case <-n.ended:
 		return nil, n.Err()
 	case <-ctx.Done():

@@ -259,6 +259,11 @@ func (n *Node) Forget(height hufu.Height) error {
 	return n.dbs.named("blockstore").Delete(fmt.Appendf(nil, "H:%v", height))
 }
 
+// Lacks has the node lack headers up to a height.
+func (n *Node) Lacks(height int64) error {
+	return (&pastWriter{blocks: n.dbs.named("blockstore")}).lacks(height)
+}
+
 // TwoVotes is evidence that a validator voted twice at a height that the node has, made with its key.
 func TwoVotes(n *Node, height hufu.Height, validator keys.Signer) (types.Evidence, error) {
 	key, err := newSigningKey(validator, "validator")

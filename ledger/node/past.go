@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/cometbft/cometbft/evidence"
 	cmtstate "github.com/cometbft/cometbft/proto/tendermint/state"
 	"github.com/cometbft/cometbft/types"
 	gogotypes "github.com/cosmos/gogoproto/types"
+
+	"github.com/hufu-id/hufu"
 )
 
 // pastWriter writes headers, commits, validators and evidence of heights before a node's first block where the engine
@@ -90,6 +93,43 @@ func (w *pastWriter) commit(b pastBlock) error {
 // committedKey is where the engine looks whether evidence is in a block (evidence/pool.go, keyCommitted).
 func committedKey(e types.Evidence) []byte {
 	return fmt.Appendf([]byte{0}, "%0.16X/%X", e.Height(), e.Hash())
+}
+
+// missingKey is where the height is kept up to which a node that began with a snapshot lacks headers, among the engine's
+// blocks.
+func missingKey() []byte { return []byte("hufu missing headers") }
+
+// lacks notes up to which height headers are missing, 0 when none are.
+func (w *pastWriter) lacks(height int64) error {
+	raw, err := (&gogotypes.Int64Value{Value: height}).Marshal()
+	if err != nil {
+		return err
+	}
+	return diskError(w.blocks.Set(missingKey(), raw))
+}
+
+// missing is up to which height headers are missing of which evidence still counts: see [Synced].
+func (h *history) missing() (hufu.Height, error) {
+	raw, err := h.db.Get(missingKey())
+	if err != nil {
+		return 0, diskError(err)
+	}
+	var up gogotypes.Int64Value
+	if err := up.Unmarshal(raw); err != nil || up.Value == 0 {
+		return 0, err
+	}
+	state, err := h.state.Load()
+	if err != nil {
+		return 0, fmt.Errorf("node: %w", err)
+	}
+	// The missing header is older than the next.
+	switch next := h.blocks.LoadBlockMeta(up.Value + 1); {
+	case next == nil && up.Value+1 < h.blocks.Base(): // pruned: too old itself
+		return 0, nil
+	case next != nil && evidence.IsEvidenceExpired(state.LastBlockHeight, state.LastBlockTime, up.Value, next.Header.Time, state.ConsensusParams.Evidence):
+		return 0, nil
+	}
+	return hufu.Height(up.Value), nil
 }
 
 // run writes the validators of the last run of heights that have the same: whole at its first, elsewhere the

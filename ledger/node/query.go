@@ -37,6 +37,8 @@ func (a *app) Query(ctx context.Context, req *abci.RequestQuery) (*abci.Response
 		value, err = a.prove(req.Data)
 	case proof.PathAwait:
 		value, err = a.await(ctx, req.Data)
+	case proof.PathMissing:
+		value, err = a.missing()
 	case proof.PathSnapshot:
 		value, err = a.downloads.page(a.store, req.Data)
 	default:
@@ -92,6 +94,15 @@ func (a *app) await(ctx context.Context, data []byte) (hufu.Height, error) {
 			return height, nil
 		}
 	}
+}
+
+// missing is what the node says of itself: up to which height it lacks headers of which evidence counts.
+func (a *app) missing() (hufu.Height, error) {
+	h := a.history()
+	if h == nil {
+		return 0, errors.New("the node has not started")
+	}
+	return h.missing()
 }
 
 func (t *tip) isClosed() bool {

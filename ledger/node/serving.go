@@ -131,8 +131,7 @@ func (a *app) LoadSnapshotChunk(_ context.Context, req *abci.RequestLoadSnapshot
 // syncing is the state of a node that begins with a snapshot.
 type syncing struct {
 	mu        sync.Mutex
-	expected  *expected   // of the snapshot that the engine is about to offer
-	missing   hufu.Height // see [Synced]
+	expected  *expected // of the snapshot that the engine is about to offer
 	restoring *snapshots.Restoring
 	done      *expected
 	commits   int           // since done
@@ -146,13 +145,6 @@ func (a *app) expect(e expected) {
 	a.sync.mu.Lock()
 	defer a.sync.mu.Unlock()
 	a.sync.expected = &e
-}
-
-// lacks notes that headers up to a height are missing.
-func (a *app) lacks(height hufu.Height) {
-	a.sync.mu.Lock()
-	defer a.sync.mu.Unlock()
-	a.sync.missing = height
 }
 
 // OfferSnapshot begins to restore a snapshot that the light client vouches for, and refuses others.

@@ -58,7 +58,6 @@ type provider struct {
 	log     *slog.Logger
 	fail    func(error)
 	expect  func(expected)
-	lacks   func(hufu.Height) // headers up to a height
 
 	trusted  *proof.Trusted
 	verified map[hufu.Height]*types.LightBlock
@@ -82,7 +81,7 @@ func newProvider(n *Node, cfg *Config, genesis *types.GenesisDoc) *provider {
 	return &provider{
 		headers: n.headers, genesis: genesis, start: *cfg.StateSync, dbs: n.dbs, log: cfg.Log, fail: n.fail,
 		rules: proof.Rules{Network: n.network, Period: cfg.StateSync.Period, Drift: syncDrift},
-		need:  max(1, min(syncPeers, len(cfg.Peers))), expect: n.app.expect, lacks: n.app.lacks,
+		need:  max(1, min(syncPeers, len(cfg.Peers))), expect: n.app.expect,
 		verified: map[hufu.Height]*types.LightBlock{}, liars: map[string]bool{},
 	}
 }
@@ -314,13 +313,13 @@ func (p *provider) begin(ctx context.Context, peer *headersPeer) (*proof.Trusted
 // which evidence blocks held, back to where evidence is too old. Without them a node that joins would hold a block
 // with evidence from before its time for invalid, alone of all, and evidence that was in a block for new. Headers lead to each
 // other by their hashes. They end where no peer has more, of those either that connect in the next seconds.
-func (p *provider) backfill(last *types.LightBlock) error {
+func (p *provider) backfill(last *types.LightBlock) (err error) {
 	missing := int64(0)
 	w := pastWriter{blocks: p.dbs.named("blockstore"), state: p.dbs.named("state"), evidence: p.dbs.named("evidence")}
 	age := p.genesis.ConsensusParams.Evidence
 	want, height := last.Hash(), last.Height
 	first := p.filled.from == 0
-	defer func() { p.lacks(hufu.Height(missing)) }()
+	defer func() { err = errors.Join(err, w.lacks(missing)) }()
 	for height > 0 {
 		if !first && height == p.filled.from { // so far came the headers before another snapshot
 			if err := w.run(); err != nil {

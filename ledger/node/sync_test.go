@@ -208,6 +208,9 @@ func TestStateSyncMissingHeaders(t *testing.T) {
 		if err != nil || synced == nil || synced.Missing != missing {
 			t.Fatalf("%+v, %v; headers up to %d are missing", synced, err, missing)
 		}
+		if said := saysMissing(t, joined); said != missing {
+			t.Errorf("it says that headers up to %d are missing", said)
+		}
 		if lacks := joined.MissingPast(missing+1, synced.Height-1); lacks != nil {
 			t.Error(lacks)
 		}
@@ -216,9 +219,56 @@ func TestStateSyncMissingHeaders(t *testing.T) {
 				t.Error(lacks)
 			}
 		}
+		eventually(t, "the new home is whole", func() bool { return joined.Height() > synced.Height+2 })
 		if err := joined.Stop(); err != nil { // the next learns from the founders alone
 			t.Fatal(err)
 		}
+		if missing == 0 {
+			continue
+		}
+		if said := saysMissing(t, n.start(cfg, k)); said != missing {
+			t.Errorf("started again, it says that headers up to %d are missing", said)
+		}
+	}
+}
+
+// saysMissing is up to which height a node says that headers are missing.
+func saysMissing(t *testing.T, n *node.Node) hufu.Height {
+	t.Helper()
+	transport, err := client.Dial(n.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.Close()
+	height, err := transport.Missing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return height
+}
+
+// Headers are missing for as long as evidence of their heights counts.
+func TestMissingUntilTooOld(t *testing.T) {
+	t.Parallel()
+	n, err := sample.New("test", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.CountEvidence(50, time.Nanosecond); err != nil {
+		t.Fatal(err)
+	}
+	running := &network{Network: n, t: t}
+	one := running.start(running.config(func(c *node.Config) { c.BlockInterval = 20 * time.Millisecond }), n.Members[0].Keys)
+	eventually(t, "blocks", func() bool { return one.Height() > 3 })
+	if err := one.Lacks(2); err != nil {
+		t.Fatal(err)
+	}
+	if said := saysMissing(t, one); said != 2 {
+		t.Errorf("it says that headers up to %d are missing", said)
+	}
+	eventually(t, "they are too old", func() bool { return saysMissing(t, one) == 0 })
+	if h := one.Height(); h < 52 {
+		t.Errorf("it was said at height %d that evidence of 2 counts no more", h)
 	}
 }
 

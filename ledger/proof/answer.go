@@ -20,6 +20,7 @@ const (
 	PathProve    = "/prove"    // keys [][]byte → [Answer]
 	PathAwait    = "/await"    // height → the node's height, once above it or after some seconds
 	PathSnapshot = "/snapshot" // [SnapshotRequest] → [SnapshotPage]
+	PathMissing  = "/missing"  // nothing → the height up to which the node lacks headers of which evidence still counts, 0: none
 )
 
 // MaxKeysPerAnswer bounds one query's keys.

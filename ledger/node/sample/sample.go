@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"time"
 
+	cmtjson "github.com/cometbft/cometbft/libs/json"
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/keys"
 	"github.com/hufu-id/hufu/ledger/node"
@@ -52,6 +55,17 @@ func New(name hufu.Network, members int) (*Network, error) {
 	var err error
 	n.Genesis, err = node.NewGenesis(n.Doc, time.Unix(1_760_000_000, 0))
 	return n, err
+}
+
+// CountEvidence makes the genesis one by which evidence counts for so many blocks and so long.
+func (n *Network) CountEvidence(blocks int64, age time.Duration) error {
+	g, err := types.GenesisDocFromJSON(n.Genesis)
+	if err != nil {
+		return err
+	}
+	g.ConsensusParams.Evidence.MaxAgeNumBlocks, g.ConsensusParams.Evidence.MaxAgeDuration = blocks, age
+	n.Genesis, err = cmtjson.MarshalIndent(g, "", " ")
+	return err
 }
 
 func (n *Network) found(i int) (Member, machine.Founder, error) {
