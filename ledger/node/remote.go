@@ -134,8 +134,8 @@ func listenRemote(ctx context.Context, s RemoteSigner, network, dir string, key 
 	return r, nil
 }
 
-// accept lets the signer in, and whoever it is not out. A new connection takes the place of the one before: a signer that
-// was started again is not kept waiting.
+// accept lets the signer in, and whoever it is not out. A new connection takes the place of one that does not answer any
+// more: a signer that was started again is not kept waiting.
 func (r *remote) accept() {
 	for {
 		c, err := r.listen.Accept()
@@ -220,7 +220,12 @@ func (r *remote) ask(link net.Conn) (crypto.PubKey, error) {
 	return public, nil
 }
 
-// take has link used for requests from now on. A signer whose key is another than before is refused: votes are of one key.
+// errTwoSigners: were the second let in, the two would displace each other without end, and the validator's votes be signed
+// now by one and now by the other, of which each knows only what it signed itself.
+var errTwoSigners = errors.New("node: a signer with this connection key is connected already and answers: two are running, which might sign twice; stop one of them for good")
+
+// take has link used for requests from now on. A signer whose key is another than before is refused: votes are of one key. So
+// is one beside another.
 func (r *remote) take(link net.Conn, public crypto.PubKey) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -240,10 +245,17 @@ func (r *remote) take(link net.Conn, public crypto.PubKey) error {
 		close(r.known)
 	}
 	if r.link != nil {
+		if _, err := exchange(r.link, pingRequest()); err == nil {
+			return errTwoSigners
+		}
 		_ = r.link.Close()
 	}
 	r.link = link
 	return nil
+}
+
+func pingRequest() *privvalproto.Message {
+	return &privvalproto.Message{Sum: &privvalproto.Message_PingRequest{PingRequest: &privvalproto.PingRequest{}}}
 }
 
 // ping notices a signer that is gone, and keeps one that is idle.
@@ -255,7 +267,7 @@ func (r *remote) ping() {
 		case <-r.ended:
 			return
 		case <-tick.C:
-			_, err := r.request(&privvalproto.Message{Sum: &privvalproto.Message_PingRequest{PingRequest: &privvalproto.PingRequest{}}}, nil)
+			_, err := r.request(pingRequest(), nil)
 			if err != nil && !errors.Is(err, ErrNoSigner) {
 				r.log.Warn("the signer is gone", "error", err.Error())
 			}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,6 +160,102 @@ func TestSignerLogsOnce(t *testing.T) {
 	if n := nobody.count("the node is not connected"); n < 1 || n > 2 { // it hangs up, or resets the connection
 		t.Errorf("it tells %d times that nobody is at home", n)
 	}
+}
+
+// Two signers with one connection key, each with a memory of its own: the first stays, the second is not let in, and the node tells
+// so once, and once more when they have changed places.
+func TestTwoSignersOneConnectionKey(t *testing.T) {
+	const knocks = 5
+	k, connection, own := sampleKey(t, "validator"), sampleKey(t, "connection"), sampleKey(t, "node")
+	address := freeAddress(t)
+	var log lines
+	var came [2]atomic.Int64 // connections of each signer
+	var signers [2]lines
+	var stop [2]func()
+	run := func(i int) {
+		stop[i] = signing(t, node.SignerConfig{
+			Network: "test", Dir: handed(t, k), Nodes: []string{node.KeyID(own.Public()) + "@" + passing(t, address, &came[i])},
+			Log: slog.New(slog.NewTextHandler(&signers[i], nil)),
+		}, k, connection)
+	}
+	told := func(connected, refused int) {
+		t.Helper()
+		if n := log.count("the signer is connected"); n != connected {
+			t.Errorf("it tells %d times that its signer is connected, and %d did", n, connected)
+		}
+		if n := log.count("no signer was let in"); n != refused || log.count("two are running") != refused {
+			t.Errorf("it tells %d times that another is running, and it was news %d times:\n%s", n, refused, log.all.String())
+		}
+		if n := log.count("the signer is gone"); n >= connected {
+			t.Errorf("it tells %d times that a signer is gone", n)
+		}
+	}
+	knock := func(i int) {
+		t.Helper()
+		before := came[i].Load()
+		eventually(t, "the second signer knocks", func() bool { return came[i].Load() > before+knocks })
+	}
+	run(0)
+	pv, done, err := node.ListenRemote(t.Context(), node.RemoteSigner{ID: node.KeyID(connection.Public()), Listen: address}, "test", t.TempDir(), own, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { done() })
+	eventually(t, "the first signer is connected", func() bool { return log.count("the signer is connected") == 1 })
+	sign := func(height int64) {
+		t.Helper()
+		if err := pv.SignVote("test", ballot(k, height, 0, cmtproto.PrevoteType, 1)); err != nil {
+			t.Error(err)
+		}
+	}
+	sign(1)
+	run(1)
+	knock(1)
+	told(1, 1)
+	sign(2)
+	if n := signers[1].count("the node is not connected"); n != 1 || signers[1].count("signing for the node") > 0 {
+		t.Errorf("the second signer tells %d times that the node does not take it", n)
+	}
+
+	stop[0]()
+	eventually(t, "the second has its place", func() bool { return log.count("the signer is connected") == 2 })
+	sign(3)
+	run(0)
+	knock(0)
+	told(2, 2)
+}
+
+// passing is an address whose connections are passed on to another, and counted.
+func passing(t *testing.T, to string, came *atomic.Int64) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			came.Add(1)
+			go func() {
+				defer from.Close()
+				c, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				go func() {
+					_, _ = io.Copy(c, from)
+					_ = c.(*net.TCPConn).CloseWrite()
+				}()
+				_, _ = io.Copy(from, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // lines calls do when something is logged for the first time, and counts what is.
