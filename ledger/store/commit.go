@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -127,8 +128,7 @@ func (d *disk) addCheckpoints(batch *pebble.Batch, journal int) (fresh []*renewe
 		d.next = (d.next + 1) % segments
 	}
 	d.owed = min(d.owed, 0)
-	oldest := d.checkpoints[d.next] // they are written in turn
-	for ; d.trimmed < oldest; d.trimmed++ {
+	for oldest := slices.Min(d.checkpoints[:]); d.trimmed < oldest; d.trimmed++ {
 		if err := batch.Delete(journalKey(d.trimmed+1), nil); err != nil {
 			return fresh, err
 		}

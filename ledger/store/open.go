@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -166,13 +167,13 @@ func (d *disk) loadTrie() error {
 			return errBadTree
 		}
 	}
-	// The next to write is the first of the oldest.
+	// The next to write is the first of the oldest, of which there may be some at the end of the round and more at its beginning.
+	d.trimmed = slices.Min(d.checkpoints[:])
 	for i, v := range d.checkpoints {
-		if v < d.checkpoints[d.next] {
+		if before := d.checkpoints[(i+segments-1)%segments]; v == d.trimmed && before != d.trimmed {
 			d.next = i
 		}
 	}
-	d.trimmed = d.checkpoints[d.next]
 	if err := d.loadJournals(); err != nil {
 		return err
 	}
