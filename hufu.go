@@ -234,6 +234,9 @@ func (r *Refusal) Is(target error) bool {
 
 // RuleOf returns the rule that err was refused by, or "" when err is no refusal.
 func RuleOf(err error) Rule {
+	if err == nil {
+		return "" // mostly, and without taking memory
+	}
 	var r *Refusal
 	if errors.As(err, &r) {
 		return r.Rule

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,8 +221,10 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 	if env, err = engine.ConfigureRPC(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	if err := hush(env.ConsensusState); err != nil {
-		return nil, err
+	if _, ok := application.(*app); ok {
+		if err := hush(env.ConsensusState); err != nil {
+			return nil, err
+		}
 	}
 	if err := engine.Start(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
@@ -247,8 +250,9 @@ func awaitGenesis(ctx context.Context, begins time.Time, log *slog.Logger) error
 	}
 }
 
-// hush gives consensus a bus for its events that has ended: what is published there is gone at once. Nobody
-// subscribes, and the engine's own bus passes each event, one a transaction, to another goroutine and waits for it.
+// hush takes the engine's events away from it: nobody subscribes. Consensus has to have a bus, and gets one that has
+// ended: what is published there is gone at once. What executes its blocks does without, which saves it from making an
+// event of each transaction, with its hash and height in words; but consensus alone has it, and passes on no other kind of bus.
 func hush(consensus any) error {
 	engine, ok := consensus.(interface{ SetEventBus(bus *types.EventBus) })
 	if !ok {
@@ -259,6 +263,11 @@ func hush(consensus any) error {
 		return fmt.Errorf("node: %w", err)
 	}
 	engine.SetEventBus(bus)
+	executor := reflect.Indirect(reflect.ValueOf(consensus)).FieldByName("blockExec")
+	if !executor.IsValid() || executor.Type() != reflect.TypeFor[*sm.BlockExecutor]() || executor.IsNil() {
+		return errors.New("node: what executes the engine's blocks is not where it was")
+	}
+	(*sm.BlockExecutor)(executor.UnsafePointer()).SetEventBus(types.NopEventBus{})
 	return nil
 }
 

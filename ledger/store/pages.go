@@ -61,8 +61,9 @@ func pageAt(offset int64, leaves int) pageRef {
 // appendPage writes a bucket's leaves.
 func appendPage(out []byte, leaves []proof.Leaf) []byte {
 	for i := range leaves {
-		sealed := seal(leaves[i])
-		out = append(append(out, sealed.KeyHash[:]...), sealed.Hash[:]...)
+		out = append(append(out, leaves[i].KeyHash[:]...), leaves[i].Hash[:]...)
+		unit := out[len(out)-pageUnit:]
+		seal(unit[32:], unit[:32])
 	}
 	return out
 }
@@ -74,16 +75,16 @@ func readPage(page []byte, p place, leaves []proof.Leaf) ([]proof.Leaf, bool) {
 		if !p.holds(leaf) || from > 0 && bytes.Compare(page[from-pageUnit:from-pageUnit+32], leaf[:32]) >= 0 {
 			return leaves, false
 		}
-		leaves = append(leaves, seal(proof.Leaf{KeyHash: hufu.Digest(leaf[:32]), Hash: hufu.Digest(leaf[32:])}))
+		leaves = append(leaves, proof.Leaf{KeyHash: hufu.Digest(leaf[:32]), Hash: hufu.Digest(leaf[32:])})
+		last := &leaves[len(leaves)-1]
+		seal(last.Hash[:], last.KeyHash[:])
 	}
 	return leaves, true
 }
 
-// seal mixes a leaf's hash with a checksum of its key hash; a second time it takes that out.
-func seal(leaf proof.Leaf) proof.Leaf {
-	sum := binary.LittleEndian.Uint32(leaf.Hash[:]) ^ crc32.Checksum(leaf.KeyHash[:], castagnoli)
-	binary.LittleEndian.PutUint32(leaf.Hash[:], sum)
-	return leaf
+// seal mixes a leaf's hash, where it lies, with a checksum of its key hash; a second time it takes that out.
+func seal(hash, keyHash []byte) {
+	binary.LittleEndian.PutUint32(hash, binary.LittleEndian.Uint32(hash)^crc32.Checksum(keyHash, castagnoli))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
