@@ -59,7 +59,7 @@ that nothing it signed since is in use, --sign-again lets it.`,
 }
 
 func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose, signAgain bool) (err error) {
-	defer node.Overcommit()()
+	defer node.Dedicate()()
 	l, err := listenMetrics(ctx, h)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	if err != nil {
 		return f, err
 	}
-	defer node.Overcommit()() // both kinds of nodes
+	defer node.Dedicate()() // both kinds of nodes
 	l := &ledgerBench{LedgerConfig: c, network: network}
 	if l.txs, err = l.make(0, c.Transactions); err != nil {
 		return f, err
