@@ -66,6 +66,7 @@ func BenchmarkNode(b *testing.B) {
 	}
 	l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 60_000}, network: network}
 	l.defaults()
+	defer node.Dedicate()()
 	if l.txs, err = l.make(0, l.Transactions); err != nil {
 		b.Fatal(err)
 	}

@@ -39,6 +39,7 @@ type intake struct {
 	pace    pace           // at which what was offered is answered, in bytes
 	bytes   int            // of all that were offered and not answered
 	of      map[source]int // of those, by source
+	idle    int            // workers that wait for something to do
 	closed  bool
 	working sync.WaitGroup
 }
@@ -57,7 +58,7 @@ type offer struct {
 func newIntake(a *app) *intake {
 	in := &intake{app: a, of: map[source]int{}}
 	in.arrived = sync.NewCond(&in.mu)
-	for range runtime.GOMAXPROCS(0) {
+	for range min(runtime.GOMAXPROCS(0), runtime.NumCPU()) { // more would have smaller batches and no more cores
 		in.working.Go(in.work)
 	}
 	return in
@@ -191,10 +192,12 @@ func (in *intake) take() []*offer {
 		if in.closed {
 			return nil
 		}
+		in.idle++
 		in.arrived.Wait()
+		in.idle--
 	}
 	in.gather()
-	n := min(max(len(in.queue)/runtime.GOMAXPROCS(0), minTaken), maxTaken, len(in.queue))
+	n := min(max(len(in.queue)/(in.idle+1), minTaken), maxTaken, len(in.queue))
 	taken := make([]*offer, n) // none, when another worker was faster
 	copy(taken, in.queue)
 	clear(in.queue[:n])
