@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 
 	"github.com/hufu-id/hufu"
@@ -17,14 +16,13 @@ import (
 // verifies its signatures in a batch with whatever else came in. enter is quick: it gives the transaction its place
 // in its author's queue.
 
-// judge reads a transaction, if by the present state and what waits it may be in the next block, and where it
+// judge reads the transaction with this id, if by the present state and what waits it may be in the next block, and where it
 // came from and whose quota it uses have not had their share. Its signatures are left to verify, unless the
 // result says that they hold.
-func (a *app) judge(raw []byte, from source) (*parsed, error) {
+func (a *app) judge(id hufu.Digest, raw []byte, from source) (*parsed, error) {
 	if len(raw) > tx.MaxSize {
 		return nil, tooLarge(raw)
 	}
-	id := hufu.Digest(sha256.Sum256(raw))
 	waits, full := a.pending.look(id)
 	if waits {
 		return nil, errWaits

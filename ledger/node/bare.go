@@ -59,7 +59,7 @@ func (b *bare) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respo
 }
 
 // offerBare offers a transaction to the engine's mempool, which answers before it returns.
-func (n *Node) offerBare(_ context.Context, raw []byte, _ source) error {
+func (n *Node) offerBare(_ context.Context, _ hufu.Digest, raw []byte, _ source) error {
 	code := uint32(codeOK)
 	if err := n.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { code = r.Code }, mempool.TxInfo{}); err != nil {
 		return err

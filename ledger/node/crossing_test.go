@@ -124,7 +124,7 @@ func newWeb(nodes int, late time.Duration, connected func(i, j int) bool) *web {
 		n := &webNode{held: map[hufu.Digest][]byte{}}
 		n.gossip = &gossip{
 			pool: n, peers: map[p2p.ID]*gossipPeer{}, height: func() int64 { return 1 },
-			offer: func(_ context.Context, raw []byte, _ source) error { n.take(raw); return nil },
+			offer: func(_ context.Context, _ hufu.Digest, raw []byte, _ source) error { n.take(raw); return nil },
 		}
 		n.ctx, n.end = context.WithCancel(context.Background())
 		w.nodes = append(w.nodes, n)

@@ -297,6 +297,7 @@ func (e *Executor) begin(b Block, most int) (*run, error) {
 			Results: make([]Result, 0, most), Txs: make([]*tx.Tx, 0, most),
 		},
 	}
+	r.overlay.Grow(most)
 	return r, machine.BeginBlock(r.ctx, r.overlay, b.Misbehaviour)
 }
 

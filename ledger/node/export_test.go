@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -111,7 +112,7 @@ func (a *App) Answered(bytes int) {
 
 // OfferFromPeer is a transaction that a peer passes on.
 func (a *App) OfferFromPeer(raw []byte, id string) error {
-	return a.intake.offer(context.Background(), raw, peerSource(p2p.ID(id)))
+	return a.intake.offer(context.Background(), sha256.Sum256(raw), raw, peerSource(p2p.ID(id)))
 }
 
 // Offer is a transaction from an address.
@@ -121,7 +122,7 @@ func (a *App) Offer(raw []byte, from string) error {
 
 // OfferUntil is Offer for as long as ctx lasts.
 func (a *App) OfferUntil(ctx context.Context, raw []byte, from string) error {
-	return a.intake.offer(ctx, raw, source(from))
+	return a.intake.offer(ctx, sha256.Sum256(raw), raw, source(from))
 }
 
 // Hold lets transactions wait that nobody judged. What cannot be read does not.
@@ -335,7 +336,7 @@ func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version
 // EnterDuring examines a transaction and lets it enter when a block is in the state already and the application
 // has not been told.
 func (a *App) EnterDuring(raw []byte, b Block) error {
-	p, err := a.judge(raw, local)
+	p, err := a.judge(sha256.Sum256(raw), raw, local)
 	if err != nil {
 		return err
 	}

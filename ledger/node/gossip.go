@@ -33,7 +33,7 @@ import (
 type gossip struct {
 	p2p.BaseReactor
 	pool    gossipPool
-	offer   func(ctx context.Context, raw []byte, from source) error // a refusal is a *hufu.Refusal
+	offer   func(ctx context.Context, id hufu.Digest, raw []byte, from source) error // a refusal is a *hufu.Refusal
 	height  func() int64
 	always  []string    // peers to be connected with, each ID@HOST:PORT
 	syncing atomic.Bool // while blocks are caught up with, transactions can be neither judged nor passed on
@@ -296,7 +296,7 @@ func (g *gossip) check(ctx context.Context, p *gossipPeer) {
 func (g *gossip) take(ctx context.Context, p *gossipPeer, raw []byte) (early bool) {
 	id, from := hufu.Digest(sha256.Sum256(raw)), peerSource(p.ID())
 	if !g.pool.has(id) {
-		err := g.offer(ctx, raw, from)
+		err := g.offer(ctx, id, raw, from)
 		switch rule := hufu.RuleOf(err); {
 		case err == nil:
 			g.entered(id, raw, p.ID())

@@ -46,6 +46,7 @@ type intake struct {
 
 // offer is one transaction on its way.
 type offer struct {
+	id   hufu.Digest // SHA-256 of raw
 	raw  []byte
 	from source
 
@@ -73,13 +74,13 @@ func (in *intake) close() {
 	in.working.Wait()
 }
 
-// offer lets a transaction wait for a block, if it may be in the next. Unless ctx ends first, an error is a *hufu.Refusal.
-func (in *intake) offer(ctx context.Context, raw []byte, from source) error {
+// offer lets the transaction with this id wait for a block, if it may be in the next. Unless ctx ends first, an error is a *hufu.Refusal.
+func (in *intake) offer(ctx context.Context, id hufu.Digest, raw []byte, from source) error {
 	if len(raw) > tx.MaxSize {
 		return tooLarge(raw)
 	}
 	o := offers.Get().(*offer)
-	o.raw, o.from = raw, from
+	o.id, o.raw, o.from = id, raw, from
 	err := in.put(o)
 	if err == nil {
 		select {
@@ -140,7 +141,7 @@ func (in *intake) work() {
 		}
 		checks, messages = checks[:0], messages[:0]
 		for _, o := range taken {
-			if o.parsed, o.err = in.app.judge(o.raw, o.from); o.err == nil && o.parsed.holds == nil {
+			if o.parsed, o.err = in.app.judge(o.id, o.raw, o.from); o.err == nil && o.parsed.holds == nil {
 				o.checks[0] = len(checks)
 				checks, messages = o.parsed.appendChecks(checks, messages, o.parsed.admitted.Keys)
 				o.checks[1] = len(checks)

@@ -42,7 +42,7 @@ type Node struct {
 	guard   *guard // nil when the validator is never held back
 	engine  *cmtnode.Node
 	rpc     *http.Server
-	offer   func(ctx context.Context, raw []byte, from source) error // a transaction
+	offer   func(ctx context.Context, id hufu.Digest, raw []byte, from source) error // a transaction
 	gossip  *gossip
 
 	committed *atomic.Uint64 // the application's count of transactions
@@ -457,16 +457,17 @@ func (n *Node) Broadcast(ctx context.Context, raw []byte) error { return n.broad
 
 // broadcast offers a caller's transaction and passes it on.
 func (n *Node) broadcast(ctx context.Context, raw []byte, from source) error {
-	if err := n.submit(ctx, raw, from); err != nil {
+	id := hufu.Digest(sha256.Sum256(raw))
+	if err := n.submit(ctx, id, raw, from); err != nil {
 		return err
 	}
-	n.gossip.entered(sha256.Sum256(raw), raw, "")
+	n.gossip.entered(id, raw, "")
 	return nil
 }
 
-// submit offers a transaction.
-func (n *Node) submit(ctx context.Context, raw []byte, from source) error {
-	err := n.offer(ctx, raw, from)
+// submit offers the transaction with this id.
+func (n *Node) submit(ctx context.Context, id hufu.Digest, raw []byte, from source) error {
+	err := n.offer(ctx, id, raw, from)
 	if rule := hufu.RuleOf(err); rule != "" {
 		n.refusals.add(rule)
 	}

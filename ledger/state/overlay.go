@@ -37,6 +37,13 @@ func NewOverlay(base Reader) *Overlay {
 	return &Overlay{base: base, at: make(map[string]int32)}
 }
 
+// Grow makes room in an overlay without changes for n of them.
+func (o *Overlay) Grow(n int) {
+	if len(o.changed) == 0 {
+		o.changed, o.at = make([]change, 0, n), make(map[string]int32, n)
+	}
+}
+
 // change is nil when key was not written.
 func (o *Overlay) change(key []byte) *change {
 	if i, ok := o.at[string(key)]; ok {
