@@ -59,7 +59,7 @@ that nothing it signed since is in use, --sign-again lets it.`,
 }
 
 func (a *app) nodeStart(ctx context.Context, h *home.Home, remote []node.RemoteSigner, verbose, signAgain bool) (err error) {
-	defer node.Dedicate()()
+	defer node.Dedicate(1)()
 	l, err := listenMetrics(ctx, h)
 	if err != nil {
 		return err

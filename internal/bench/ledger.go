@@ -22,7 +22,7 @@ type LedgerConfig struct {
 	Validators   int           // of the network; 1
 	Transactions int           // in a round; 10,000
 	Rounds       int           // of each kind of node; 3
-	Submitters   int           // goroutines that offer transactions; 1,024
+	Submitters   int           // goroutines that offer transactions; 2,048
 	Latency      int           // transactions sent one by one; 200
 	Overload     time.Duration // how long twice the carried load is offered; 0: not at all
 	Progress     Progress
@@ -106,7 +106,7 @@ func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	if err != nil {
 		return f, err
 	}
-	defer node.Dedicate()() // both kinds of nodes
+	defer node.Dedicate(c.Validators)() // both kinds of nodes
 	l := &ledgerBench{LedgerConfig: c, network: network}
 	if l.txs, err = l.make(0, c.Transactions); err != nil {
 		return f, err
@@ -208,7 +208,7 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 // least: what waits here is kept below that, so that nothing is refused and offered again.
 const (
 	windowTime  = time.Second
-	leastWindow = 2000
+	leastWindow = 4000
 )
 
 // load offers all transactions, to the validators in turns, and waits until all have committed them.

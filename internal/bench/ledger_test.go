@@ -64,9 +64,9 @@ func BenchmarkNode(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 60_000}, network: network}
+	l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 100_000}, network: network}
 	l.defaults()
-	defer node.Dedicate()()
+	defer node.Dedicate(1)()
 	if l.txs, err = l.make(0, l.Transactions); err != nil {
 		b.Fatal(err)
 	}

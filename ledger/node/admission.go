@@ -27,7 +27,7 @@ func (a *app) judge(id hufu.Digest, raw []byte, from source) (*parsed, error) {
 	if waits {
 		return nil, errWaits
 	}
-	if p := a.exec.known.get(id); p != nil && p.holds != nil {
+	if p := a.exec.known.seen(id); p != nil && p.holds != nil {
 		return p, nil
 	}
 	switch {
@@ -42,7 +42,10 @@ func (a *app) judge(id hufu.Digest, raw []byte, from source) (*parsed, error) {
 	if err != nil {
 		return nil, a.bad(from, err)
 	}
-	next, _ := a.pending.next(t.Payload.Author)
+	next := uint64(0)
+	if t.Payload.Kind != tx.KindDIDCreate { // of which entering finds out whether another waits
+		next, _ = a.pending.next(t.Payload.Author)
+	}
 	admission, err := a.admit(t, next)
 	if err != nil {
 		if bad := t.CheckKeys(); bad != nil {

@@ -65,16 +65,21 @@ func newKnown() *known {
 }
 
 func (k *known) get(id hufu.Digest) *parsed {
-	k.mu.RLock()
-	p := k.young[id]
-	if p == nil {
-		p = k.old[id]
-	}
-	k.mu.RUnlock()
+	p := k.seen(id)
 	if p == nil && k.waiting != nil {
 		p = k.waiting(id)
 	}
 	return p
+}
+
+// seen is the transaction with this id, if it was in a proposal or block that was executed.
+func (k *known) seen(id hufu.Digest) *parsed {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if p := k.young[id]; p != nil {
+		return p
+	}
+	return k.old[id]
 }
 
 func (k *known) put(p *parsed) {
