@@ -58,23 +58,27 @@ func BenchmarkLedger(b *testing.B) {
 	}
 }
 
-// BenchmarkNode is for profiles, too: of the real node alone, and of the bare one to compare with.
+// BenchmarkNode is for profiles, too: of the real nodes alone, and of the bare ones to compare with.
 func BenchmarkNode(b *testing.B) {
-	network, err := sample.New("bench", 1)
-	if err != nil {
-		b.Fatal(err)
-	}
-	l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 100_000}, network: network}
-	l.defaults()
-	defer node.Dedicate(1)()
-	if l.txs, err = l.make(0, l.Transactions); err != nil {
-		b.Fatal(err)
-	}
-	for name, start := range map[string]starter{"real": node.Start, "bare": node.StartBare} {
-		b.Run(name, func(b *testing.B) {
+	for _, n := range []struct {
+		name       string
+		validators int
+		start      starter
+	}{{"real", 1, node.Start}, {"bare", 1, node.StartBare}, {"real-4", 4, node.Start}, {"bare-4", 4, node.StartBare}} {
+		b.Run(n.name, func(b *testing.B) {
+			network, err := sample.New("bench", n.validators)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer node.Dedicate(n.validators)()
+			l := &ledgerBench{LedgerConfig: LedgerConfig{Dir: b.TempDir(), Transactions: 100_000 / n.validators}, network: network}
+			l.defaults()
+			if l.txs, err = l.make(0, l.Transactions); err != nil {
+				b.Fatal(err)
+			}
 			var took spent
 			for b.Loop() {
-				if err := l.with(b.Context(), start, func(v *validators) error {
+				if err := l.with(b.Context(), n.start, func(v *validators) error {
 					once, err := measure(func() error { return l.load(b.Context(), v) })
 					took.add(once)
 					return err
