@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -13,18 +11,15 @@ import (
 	"github.com/hufu-id/hufu"
 )
 
-// StartBare is [Start] with an application that accepts every transaction and keeps nothing, so that
-// what the engine alone costs can be measured. Such a node serves no reads, and its home is good for
-// nothing else.
+// StartBare is [Start] with the engine as it comes, under the same settings: with its own mempool, its own gossip and its own bus for
+// events, and an application that accepts every transaction and keeps nothing, so that what the engine alone costs can
+// be measured. Such a node serves no reads, and its home is good for nothing else.
 func StartBare(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
 	n := &Node{ended: make(chan struct{}), headers: newHeaders()}
 	bare := &bare{}
-	if !cfg.alone() {
-		bare.txs = map[hufu.Digest][]byte{}
-	}
 	n.committed = &bare.committed
 	if err := n.start(ctx, cfg, keys, bare); err != nil {
 		return nil, errors.Join(err, n.release())
@@ -36,67 +31,21 @@ func StartBare(ctx context.Context, cfg Config, keys Keys) (*Node, error) {
 // base application's way.
 type bare struct {
 	abci.BaseApplication
-	last int // transactions in the block being executed
-
-	mu        sync.Mutex
-	txs       map[hufu.Digest][]byte // all there were; nil of those that are in blocks. The map is nil without peers
+	last      int // transactions in the block being executed
 	committed atomic.Uint64
-}
-
-// CheckTx only notes what waits, so that it is passed on to peers as by any other node.
-func (b *bare) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.txs == nil {
-		return &abci.ResponseCheckTx{}, nil
-	}
-	id := hufu.Digest(sha256.Sum256(req.Tx))
-	if _, twice := b.txs[id]; twice {
-		return &abci.ResponseCheckTx{Code: codeRefused}, nil
-	}
-	b.txs[id] = req.Tx
-	return &abci.ResponseCheckTx{}, nil
 }
 
 // offerBare offers a transaction to the engine's mempool, which answers before it returns.
 func (n *Node) offerBare(_ context.Context, _ hufu.Digest, raw []byte, _ source) error {
-	code := uint32(codeOK)
-	if err := n.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { code = r.Code }, mempool.TxInfo{}); err != nil {
-		return err
-	}
-	if code != codeOK {
+	err := n.engine.Mempool().CheckTx(raw, nil, mempool.TxInfo{})
+	if errors.Is(err, mempool.ErrTxInCache) {
 		return errWaits
 	}
-	return nil
+	return err
 }
-
-func (b *bare) has(id hufu.Digest) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.txs[id] != nil
-}
-
-func (b *bare) all() [][]byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out [][]byte
-	for _, raw := range b.txs {
-		if raw != nil {
-			out = append(out, raw)
-		}
-	}
-	return out
-}
-
-func (b *bare) barred(source) bool { return false }
 
 func (b *bare) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
 	b.last = len(req.Txs)
-	b.mu.Lock()
-	for i := 0; i < len(req.Txs) && b.txs != nil; i++ {
-		b.txs[sha256.Sum256(req.Txs[i])] = nil
-	}
-	b.mu.Unlock()
 	answer := &abci.ResponseFinalizeBlock{TxResults: make([]*abci.ExecTxResult, len(req.Txs))}
 	for i := range answer.TxResults {
 		answer.TxResults[i] = &abci.ExecTxResult{}

@@ -43,7 +43,7 @@ type Node struct {
 	engine  *cmtnode.Node
 	rpc     *http.Server
 	offer   func(ctx context.Context, id hufu.Digest, raw []byte, from source) error // a transaction
-	gossip  *gossip
+	gossip  *gossip                                                                  // nil when the engine's own does
 
 	committed *atomic.Uint64 // the application's count of transactions
 	refusals  ruleCounts     // of what was offered
@@ -173,22 +173,20 @@ func (n *Node) startEngine(ctx context.Context, cfg *Config, keys Keys, applicat
 		}
 	}()
 	settings := cfg.engine(root)
-	var pool gossipPool
-	switch a := application.(type) {
-	case *bare:
-		pool = a
-	case *app:
-		pool = pendingPool{a}
+	if a, ok := application.(*app); ok {
+		options = append(options, n.gossiping(pendingPool{a}, cfg.Peers))
 		a.floor = func(d time.Duration) { keepFloor(settings.Consensus, d) }
 		if n.store.State().Meta != nil {
 			if err := a.setFloor(); err != nil {
 				return nil, err
 			}
 		}
+	} else {
+		settings.Mempool.CacheSize = settings.Mempool.Size // by which the engine's own gossip knows what it had
 	}
 	engine, err := cmtnode.NewNodeWithContext(ctx, settings, signer, &p2p.NodeKey{PrivKey: peer},
 		connections{application}, func() (*types.GenesisDoc, error) { return genesis, nil },
-		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), append(options, n.gossiping(pool, cfg.Peers))...)
+		n.dbs.open, cmtnode.DefaultMetricsProvider(settings.Instrumentation), n.logger(cfg), options...)
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -461,7 +459,9 @@ func (n *Node) broadcast(ctx context.Context, raw []byte, from source) error {
 	if err := n.submit(ctx, id, raw, from); err != nil {
 		return err
 	}
-	n.gossip.entered(id, raw, "")
+	if n.gossip != nil {
+		n.gossip.entered(id, raw, "")
+	}
 	return nil
 }
 
