@@ -124,7 +124,12 @@ func newWeb(nodes int, late time.Duration, connected func(i, j int) bool) *web {
 		n := &webNode{held: map[hufu.Digest][]byte{}}
 		n.gossip = &gossip{
 			pool: n, peers: map[p2p.ID]*gossipPeer{}, height: func() int64 { return 1 },
-			offer: func(_ context.Context, _ hufu.Digest, raw []byte, _ source) error { n.take(raw); return nil },
+			offer: func(_ context.Context, txs []passed, _ source) []error {
+				for _, t := range txs {
+					n.take(t.raw)
+				}
+				return make([]error, len(txs))
+			},
 		}
 		n.ctx, n.end = context.WithCancel(context.Background())
 		w.nodes = append(w.nodes, n)
@@ -154,7 +159,7 @@ func (w *web) crossings(t *testing.T) (all []map[[2]int]int, at []int) {
 		w.crossed[id] = of
 		w.mu.Unlock()
 		w.nodes[n].take(raw)
-		w.nodes[n].entered(id, raw, "")
+		w.nodes[n].entered([]passed{{id: id, raw: raw}}, "")
 		all, at = append(all, of), append(at, n)
 		time.Sleep(time.Millisecond)
 	}

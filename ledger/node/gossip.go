@@ -33,7 +33,7 @@ import (
 type gossip struct {
 	p2p.BaseReactor
 	pool    gossipPool
-	offer   func(ctx context.Context, id hufu.Digest, raw []byte, from source) error // a refusal is a *hufu.Refusal
+	offer   func(ctx context.Context, txs []passed, from source) []error // of each; a refusal is a *hufu.Refusal
 	height  func() int64
 	always  []string    // peers to be connected with, each ID@HOST:PORT
 	syncing atomic.Bool // while blocks are caught up with, transactions can be neither judged nor passed on
@@ -123,7 +123,7 @@ func (n *Node) gossiping(pool gossipPool, always []string) cmtnode.Option {
 	return func(e *cmtnode.Node) {
 		g := &gossip{
 			pool: pool, always: always, peers: map[p2p.ID]*gossipPeer{},
-			offer:  n.submit,
+			offer:  n.submitAll,
 			height: func() int64 { return n.engine.BlockStore().Height() },
 		}
 		g.BaseReactor = *p2p.NewBaseReactor("Mempool", g)
@@ -274,48 +274,63 @@ func (g *gossip) check(ctx context.Context, p *gossipPeer) {
 		select {
 		case <-ctx.Done():
 			return
-		case txs := <-p.inbox:
-			// At once, so that signatures form batches. Those of one author follow one another, and which of
-			// them is looked at first is chance: who came too early is offered again.
-			early := make([]bool, len(txs))
-			var group sync.WaitGroup
-			for i, raw := range txs {
-				group.Go(func() { early[i] = g.take(ctx, p, raw) })
+		case raws := <-p.inbox:
+			txs := make([]passed, len(raws))
+			for i, raw := range raws {
+				txs[i] = passed{id: sha256.Sum256(raw), raw: raw}
 			}
-			group.Wait()
-			for i, raw := range txs {
-				if early[i] {
-					g.take(ctx, p, raw)
-				}
-			}
+			// Those of one author follow one another, and several workers look at them: who came too early is
+			// offered again.
+			g.take(ctx, p, g.take(ctx, p, txs))
 		}
 	}
 }
 
-// take offers a transaction that p sent, and reports whether it may have been too early.
-func (g *gossip) take(ctx context.Context, p *gossipPeer, raw []byte) (early bool) {
-	id, from := hufu.Digest(sha256.Sum256(raw)), peerSource(p.ID())
-	if !g.pool.has(id) {
-		err := g.offer(ctx, id, raw, from)
+// take offers transactions that p sent, and returns those that may have been too early.
+func (g *gossip) take(ctx context.Context, p *gossipPeer, txs []passed) (early []passed) {
+	from := peerSource(p.ID())
+	var known, fresh, entered []passed
+	for _, t := range txs {
+		if g.pool.has(t.id) {
+			known = append(known, t)
+		} else {
+			fresh = append(fresh, t)
+		}
+	}
+	barred := false
+	for i, err := range g.offer(ctx, fresh, from) {
+		t := fresh[i]
 		switch rule := hufu.RuleOf(err); {
 		case err == nil:
-			g.entered(id, raw, p.ID())
+			entered = append(entered, t)
 		case rule == proof.RuleBusy && ctx.Err() == nil && g.pool.barred(from):
-			p.ended()
-			go g.stopPeer(p.Peer, errBadTransactions) // it waits for this work to end
-			return false
-		case !g.pool.has(id):
-			return rule == machine.RuleSequence
+			barred = true
+		case g.pool.has(t.id):
+			known = append(known, t)
+		case rule == machine.RuleSequence:
+			early = append(early, t)
 		}
 	}
 	p.mu.Lock()
-	p.has.add(id)
+	for _, t := range append(known, entered...) {
+		p.has.add(t.id)
+	}
 	p.mu.Unlock()
-	return false
+	g.entered(entered, p.ID())
+	if barred {
+		p.ended()
+		go g.stopPeer(p.Peer, errBadTransactions) // it waits for this work to end
+		return nil
+	}
+	return early
 }
 
-// entered passes on a transaction that waits here from now on. From is the peer that it came from, if any.
-func (g *gossip) entered(id hufu.Digest, raw []byte, from p2p.ID) {
+// entered passes on transactions that wait here from now on. From is the peer that they came from, if any.
+func (g *gossip) entered(txs []passed, from p2p.ID) {
+	if len(txs) == 0 {
+		return
+	}
+	due := time.Now().Add(passAfter)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for name, p := range g.peers {
@@ -323,12 +338,14 @@ func (g *gossip) entered(id hufu.Digest, raw []byte, from p2p.ID) {
 			continue
 		}
 		p.mu.Lock()
-		if from == "" {
-			p.now = append(p.now, passed{id: id, raw: raw})
-		} else {
-			p.notices = append(p.notices, id[:]...)
-			if !p.has.has(id) {
-				p.later = append(p.later, passed{id, raw, time.Now().Add(passAfter)})
+		for _, t := range txs {
+			if from == "" {
+				p.now = append(p.now, t)
+				continue
+			}
+			p.notices = append(p.notices, t.id[:]...)
+			if !p.has.has(t.id) {
+				p.later = append(p.later, passed{t.id, t.raw, due})
 			}
 		}
 		p.now, p.later = bounded(p.now), bounded(p.later)

@@ -76,20 +76,46 @@ func (in *intake) close() {
 
 // offer lets the transaction with this id wait for a block, if it may be in the next. Unless ctx ends first, an error is a *hufu.Refusal.
 func (in *intake) offer(ctx context.Context, id hufu.Digest, raw []byte, from source) error {
-	if len(raw) > tx.MaxSize {
-		return tooLarge(raw)
+	o := newOffer(id, raw, from)
+	in.put(o)
+	return o.wait(ctx)
+}
+
+// offerAll offers transactions at once, so that their signatures form batches, and returns the answer to each.
+func (in *intake) offerAll(ctx context.Context, txs []passed, from source) []error {
+	all := make([]*offer, len(txs))
+	for i, t := range txs {
+		all[i] = newOffer(t.id, t.raw, from)
 	}
+	in.put(all...)
+	errs := make([]error, len(all))
+	for i, o := range all {
+		errs[i] = o.wait(ctx)
+	}
+	return errs
+}
+
+// offers are for using again.
+var offers = sync.Pool{New: func() any { return &offer{done: make(chan struct{}, 1)} }}
+
+func newOffer(id hufu.Digest, raw []byte, from source) *offer {
 	o := offers.Get().(*offer)
 	o.id, o.raw, o.from = id, raw, from
-	err := in.put(o)
-	if err == nil {
+	return o
+}
+
+// wait waits for the answer to o, which was put, and gives o back.
+func (o *offer) wait(ctx context.Context) error {
+	select {
+	case <-o.done: // as mostly with many at once
+	default:
 		select {
 		case <-o.done:
-			err = o.err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	err := o.err
 	*o = offer{done: o.done}
 	offers.Put(o)
 	if err == nil {
@@ -97,9 +123,6 @@ func (in *intake) offer(ctx context.Context, id hufu.Digest, raw []byte, from so
 	}
 	return refusal(err)
 }
-
-// offers are for using again.
-var offers = sync.Pool{New: func() any { return &offer{done: make(chan struct{}, 1)} }}
 
 func refusal(err error) error {
 	var r *hufu.Refusal
@@ -109,11 +132,31 @@ func refusal(err error) error {
 	return hufu.Refuse(proof.RuleBusy, "the node cannot read its state")
 }
 
-// put queues o, or refuses it when too much is on its way, altogether or of its source: admission must not
+// put queues what is offered, or answers that too much is on its way, altogether or of its source: admission must not
 // starve consensus, and one source not the others. One may have no more than would be free beside it.
-func (in *intake) put(o *offer) error {
+func (in *intake) put(all ...*offer) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	idle := len(in.queue) == 0
+	for _, o := range all {
+		if o.err = in.room(o); o.err != nil {
+			o.done <- struct{}{}
+			continue
+		}
+		in.bytes += len(o.raw)
+		in.of[o.from] += len(o.raw)
+		in.queue = append(in.queue, o)
+	}
+	if idle && len(in.queue) > 0 {
+		in.arrived.Signal()
+	}
+}
+
+// room refuses o if it may not be queued. The lock is held.
+func (in *intake) room(o *offer) error {
+	if len(o.raw) > tx.MaxSize {
+		return tooLarge(o.raw)
+	}
 	with, most := in.bytes+in.of[o.from]+len(o.raw), maxOffered
 	if o.from.client() && with > leastOffered {
 		most = min(most, max(leastOffered, int(in.pace.within(offeredPatience, in.app.now()))))
@@ -121,12 +164,6 @@ func (in *intake) put(o *offer) error {
 	if in.closed || with > most {
 		in.app.refused.checks.Add(1)
 		return hufu.Refuse(proof.RuleBusy, "too many transactions wait to be checked, or this address has its share of them: come again in a second")
-	}
-	in.bytes += len(o.raw)
-	in.of[o.from] += len(o.raw)
-	in.queue = append(in.queue, o)
-	if len(in.queue) == 1 {
-		in.arrived.Signal()
 	}
 	return nil
 }

@@ -460,14 +460,27 @@ func (n *Node) broadcast(ctx context.Context, raw []byte, from source) error {
 		return err
 	}
 	if n.gossip != nil {
-		n.gossip.entered(id, raw, "")
+		n.gossip.entered([]passed{{id: id, raw: raw}}, "")
 	}
 	return nil
 }
 
 // submit offers the transaction with this id.
 func (n *Node) submit(ctx context.Context, id hufu.Digest, raw []byte, from source) error {
-	err := n.offer(ctx, id, raw, from)
+	return n.noted(n.offer(ctx, id, raw, from))
+}
+
+// submitAll offers transactions of a peer at once.
+func (n *Node) submitAll(ctx context.Context, txs []passed, from source) []error {
+	answers := n.app.intake.offerAll(ctx, txs, from)
+	for _, err := range answers {
+		_ = n.noted(err)
+	}
+	return answers
+}
+
+// noted counts a refusal.
+func (n *Node) noted(err error) error {
 	if rule := hufu.RuleOf(err); rule != "" {
 		n.refusals.add(rule)
 	}

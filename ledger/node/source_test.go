@@ -50,7 +50,9 @@ func TestShareOfIntake(t *testing.T) {
 	in.arrived = sync.NewCond(&in.mu)
 	raw := make([]byte, leastOffered>>10)
 	put := func(from source) bool {
-		return in.put(&offer{raw: raw, from: from, done: make(chan struct{}, 1)}) == nil
+		o := &offer{raw: raw, from: from, done: make(chan struct{}, 1)}
+		in.put(o)
+		return o.err == nil
 	}
 	fill := func(from source) (taken int) {
 		for put(from) {
