@@ -40,6 +40,7 @@ type intake struct {
 	bytes   int            // of all that were offered and not answered
 	of      map[source]int // of those, by source
 	idle    int            // workers that wait for something to do
+	busy    int            // workers that have taken something
 	closed  bool
 	working sync.WaitGroup
 }
@@ -137,7 +138,6 @@ func refusal(err error) error {
 func (in *intake) put(all ...*offer) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	idle := len(in.queue) == 0
 	for _, o := range all {
 		if o.err = in.room(o); o.err != nil {
 			o.done <- struct{}{}
@@ -147,9 +147,15 @@ func (in *intake) put(all ...*offer) {
 		in.of[o.from] += len(o.raw)
 		in.queue = append(in.queue, o)
 	}
-	if idle && len(in.queue) > 0 {
+	if in.due() {
 		in.arrived.Signal()
 	}
+}
+
+// due reports whether there is something to do now: while a worker is busy, a few are left until it comes back, as
+// they cost less with those that come meanwhile.
+func (in *intake) due() bool {
+	return len(in.queue) >= minTaken || len(in.queue) > 0 && (in.busy == 0 || in.closed)
 }
 
 // room refuses o if it may not be queued. The lock is held.
@@ -213,6 +219,10 @@ func (in *intake) finish(all []*offer) {
 			delete(in.of, o.from)
 		}
 	}
+	in.busy--
+	if in.due() { // and this worker may have to wait until it can tell of what it let in
+		in.arrived.Signal()
+	}
 	in.bytes -= size
 	in.pace.done(float64(size), in.app.now())
 	in.mu.Unlock()
@@ -226,7 +236,7 @@ func (in *intake) finish(all []*offer) {
 func (in *intake) take() []*offer {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for len(in.queue) == 0 {
+	for !in.due() {
 		if in.closed {
 			return nil
 		}
@@ -234,6 +244,7 @@ func (in *intake) take() []*offer {
 		in.arrived.Wait()
 		in.idle--
 	}
+	in.busy++
 	in.gather()
 	n := min(max(len(in.queue)/(in.idle+1), minTaken), maxTaken, len(in.queue))
 	taken := make([]*offer, n) // none, when another worker was faster
@@ -241,7 +252,8 @@ func (in *intake) take() []*offer {
 	clear(in.queue[:n])
 	if in.queue = in.queue[n:]; len(in.queue) == 0 {
 		in.queue = nil
-	} else {
+	}
+	if in.due() {
 		in.arrived.Signal()
 	}
 	return taken
