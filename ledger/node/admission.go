@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"errors"
+	"time"
 
 	"github.com/hufu-id/hufu"
 	"github.com/hufu-id/hufu/ledger/proof"
@@ -19,7 +20,7 @@ import (
 // judge reads the transaction with this id, if by the present state and what waits it may be in the next block, and where it
 // came from and whose quota it uses have not had their share. Its signatures are left to verify, unless the
 // result says that they hold.
-func (a *app) judge(id hufu.Digest, raw []byte, from source) (*parsed, error) {
+func (a *app) judge(id hufu.Digest, raw []byte, from source, now time.Time) (*parsed, error) {
 	if len(raw) > tx.MaxSize {
 		return nil, tooLarge(raw)
 	}
@@ -53,7 +54,7 @@ func (a *app) judge(id hufu.Digest, raw []byte, from source) (*parsed, error) {
 		}
 		return nil, err
 	}
-	if !a.pending.room(lineOf(admission.Admission), from.client(), a.now()) {
+	if !a.pending.room(lineOf(admission.Admission), from.client(), now) {
 		a.refused.share.Add(1)
 		return nil, hufu.Refuse(proof.RuleBusy, "the transactions on this member's %s that wait for a block are its share of what may wait: come again in a second", quotaName(admission.Open))
 	}

@@ -336,7 +336,7 @@ func (a *App) Expect(height hufu.Height, root hufu.Digest, at time.Time, version
 // EnterDuring examines a transaction and lets it enter when a block is in the state already and the application
 // has not been told.
 func (a *App) EnterDuring(raw []byte, b Block) error {
-	p, err := a.judge(sha256.Sum256(raw), raw, local)
+	p, err := a.judge(sha256.Sum256(raw), raw, local, a.now())
 	if err != nil {
 		return err
 	}

@@ -36,20 +36,24 @@ type intake struct {
 	mu      sync.Mutex
 	arrived *sync.Cond
 	queue   []*offer
-	pace    pace           // at which what was offered is answered, in bytes
-	bytes   int            // of all that were offered and not answered
-	of      map[source]int // of those, by source
-	idle    int            // workers that wait for something to do
-	busy    int            // workers that have taken something
+	pace    pace              // at which what was offered is answered, in bytes
+	bytes   int               // of all that were offered and not answered
+	of      map[source]*share // of those, by source
+	idle    int               // workers that wait for something to do
+	busy    int               // workers that have taken something
 	closed  bool
 	working sync.WaitGroup
 }
+
+// share is what one source has on its way, in bytes.
+type share struct{ bytes int }
 
 // offer is one transaction on its way.
 type offer struct {
 	id   hufu.Digest // SHA-256 of raw
 	raw  []byte
 	from source
+	of   *share // of from
 
 	parsed *parsed
 	checks [2]int // where its signatures are in the worker's list; none: they are known to hold
@@ -58,7 +62,7 @@ type offer struct {
 }
 
 func newIntake(a *app) *intake {
-	in := &intake{app: a, of: map[source]int{}}
+	in := &intake{app: a, of: map[source]*share{}}
 	in.arrived = sync.NewCond(&in.mu)
 	for range min(runtime.GOMAXPROCS(0), runtime.NumCPU()) { // more would have smaller batches and no more cores
 		in.working.Go(in.work)
@@ -144,7 +148,10 @@ func (in *intake) put(all ...*offer) {
 			continue
 		}
 		in.bytes += len(o.raw)
-		in.of[o.from] += len(o.raw)
+		if o.of.bytes == 0 {
+			in.of[o.from] = o.of
+		}
+		o.of.bytes += len(o.raw)
 		in.queue = append(in.queue, o)
 	}
 	if in.due() {
@@ -158,12 +165,15 @@ func (in *intake) due() bool {
 	return len(in.queue) >= minTaken || len(in.queue) > 0 && (in.busy == 0 || in.closed)
 }
 
-// room refuses o if it may not be queued. The lock is held.
+// room refuses o if it may not be queued, and finds the share that it is of. The lock is held.
 func (in *intake) room(o *offer) error {
 	if len(o.raw) > tx.MaxSize {
 		return tooLarge(o.raw)
 	}
-	with, most := in.bytes+in.of[o.from]+len(o.raw), maxOffered
+	if o.of = in.of[o.from]; o.of == nil {
+		o.of = &share{}
+	}
+	with, most := in.bytes+o.of.bytes+len(o.raw), maxOffered
 	if o.from.client() && with > leastOffered {
 		most = min(most, max(leastOffered, int(in.pace.within(offeredPatience, in.app.now()))))
 	}
@@ -183,8 +193,9 @@ func (in *intake) work() {
 			return
 		}
 		checks, messages = checks[:0], messages[:0]
+		now := in.app.now()
 		for _, o := range taken {
-			if o.parsed, o.err = in.app.judge(o.id, o.raw, o.from); o.err == nil && o.parsed.holds == nil {
+			if o.parsed, o.err = in.app.judge(o.id, o.raw, o.from, now); o.err == nil && o.parsed.holds == nil {
 				o.checks[0] = len(checks)
 				checks, messages = o.parsed.appendChecks(checks, messages, o.parsed.admitted.Keys)
 				o.checks[1] = len(checks)
@@ -215,7 +226,7 @@ func (in *intake) finish(all []*offer) {
 	in.mu.Lock()
 	for _, o := range all {
 		size += len(o.raw)
-		if in.of[o.from] -= len(o.raw); in.of[o.from] == 0 {
+		if o.of.bytes -= len(o.raw); o.of.bytes == 0 {
 			delete(in.of, o.from)
 		}
 	}

@@ -30,7 +30,7 @@ const (
 type pending struct {
 	tip     *tip // moved with what is taken out of here for a block
 	mu      sync.Mutex
-	authors map[hufu.ID]*queue
+	authors map[hufu.ID]queue
 	lines   map[line]*waitingLine
 	ids     map[hufu.Digest]*waiting
 	bytes   int
@@ -70,7 +70,7 @@ type waiting struct {
 }
 
 func newPending(t *tip) *pending {
-	return &pending{tip: t, authors: map[hufu.ID]*queue{}, lines: map[line]*waitingLine{}, ids: map[hufu.Digest]*waiting{}}
+	return &pending{tip: t, authors: map[hufu.ID]queue{}, lines: map[line]*waitingLine{}, ids: map[hufu.Digest]*waiting{}}
 }
 
 // tell reports whether the engine is to be told now that something waits.
@@ -113,10 +113,8 @@ func (p *pending) decided(txs []*tx.Tx) bool {
 func (p *pending) next(author hufu.ID) (next uint64, waiting bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if q := p.authors[author]; q != nil {
-		return q.next, true
-	}
-	return 0, false
+	q, waiting := p.authors[author]
+	return q.next, waiting
 }
 
 func (p *pending) has(id hufu.Digest) bool { return p.get(id) != nil }
@@ -187,16 +185,11 @@ func (p *pending) add(t *parsed, by *admitted) bool {
 		return false
 	}
 	q := p.authors[t.Payload.Author]
-	switch {
-	case q == nil && by.next == 0:
-		q = &queue{}
-		p.authors[t.Payload.Author] = q
-	case q == nil || q.next != by.next:
+	if q.next != by.next { // both are 0 where none waits
 		return false
 	}
 	l := lineOf(by.Admission)
-	q.next = t.Payload.Sequence + 1
-	q.count++
+	p.authors[t.Payload.Author] = queue{next: t.Payload.Sequence + 1, count: q.count + 1}
 	w := &waiting{parsed: t, line: l}
 	p.ids[t.ID()] = w
 	p.bytes += len(t.Raw())
@@ -254,6 +247,8 @@ func (p *pending) take(txs []*tx.Tx) map[line]bool {
 		q := p.authors[w.Payload.Author]
 		if q.count--; q.count == 0 {
 			delete(p.authors, w.Payload.Author)
+		} else {
+			p.authors[w.Payload.Author] = q
 		}
 		in := p.lines[w.line]
 		in.count--
@@ -286,8 +281,7 @@ func (w *waitingLine) tidy() {
 func (p *pending) behind(t *tx.Tx, without map[hufu.Digest]bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.authors[t.Payload.Author]
-	if q == nil || q.count < 2 {
+	if p.authors[t.Payload.Author].count < 2 {
 		return false
 	}
 	for id, other := range p.ids {

@@ -46,7 +46,7 @@ func TestStandings(t *testing.T) {
 
 // One source gets half of the intake at most; another finds room beside it, and as much as is free.
 func TestShareOfIntake(t *testing.T) {
-	in := &intake{app: &app{now: time.Now}, of: map[source]int{}} // without workers what comes in stays
+	in := &intake{app: &app{now: time.Now}, of: map[source]*share{}} // without workers what comes in stays
 	in.arrived = sync.NewCond(&in.mu)
 	raw := make([]byte, leastOffered>>10)
 	put := func(from source) bool {
