@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/hufu-id/hufu/ledger/client"
 	"github.com/hufu-id/hufu/ledger/node"
 	"github.com/hufu-id/hufu/ledger/node/sample"
@@ -127,3 +129,17 @@ func TestBeforeGenesis(t *testing.T) {
 type writer func(line string)
 
 func (w writer) Write(p []byte) (int, error) { w(string(p)); return len(p), nil }
+
+// otherConsensus takes a bus for events, and executes blocks in some other way than is known.
+type otherConsensus struct{ blockExec *int }
+
+func (otherConsensus) SetEventBus(*types.EventBus) {}
+
+// An engine whose events cannot be taken away, as it is another than is known, is not run.
+func TestHushKnowsTheEngine(t *testing.T) {
+	for _, other := range []any{struct{}{}, &otherConsensus{new(int)}, &struct{ otherConsensus }{}} {
+		if err := node.Hush(other); err == nil {
+			t.Errorf("%T is taken for the engine's consensus", other)
+		}
+	}
+}

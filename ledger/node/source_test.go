@@ -44,6 +44,37 @@ func TestStandings(t *testing.T) {
 	}
 }
 
+// While a worker is busy a few offers wait for it, as they cost less with those that come meanwhile; many do not, nor any
+// when the node closes.
+func TestFewWaitForABusyWorker(t *testing.T) {
+	in := &intake{app: &app{now: time.Now}, of: map[source]*share{}} // without workers what comes in stays
+	in.arrived = sync.NewCond(&in.mu)
+	put := func() { in.put(&offer{raw: []byte{1}, from: "a", done: make(chan struct{}, 1)}) }
+	if in.due() {
+		t.Error("nothing is due")
+	}
+	put()
+	if !in.due() {
+		t.Error("with nobody busy, one waits")
+	}
+	in.busy = 1
+	if in.due() {
+		t.Error("one is due though a worker will be back")
+	}
+	in.closed = true
+	if !in.due() {
+		t.Error("one is left at the end")
+	}
+	for in.closed = false; len(in.queue) < minTaken; put() {
+		if in.due() {
+			t.Fatalf("%d are due though a worker will be back", len(in.queue))
+		}
+	}
+	if !in.due() {
+		t.Errorf("%d wait though another worker has nothing to do", len(in.queue))
+	}
+}
+
 // One source gets half of the intake at most; another finds room beside it, and as much as is free.
 func TestShareOfIntake(t *testing.T) {
 	in := &intake{app: &app{now: time.Now}, of: map[source]*share{}} // without workers what comes in stays
