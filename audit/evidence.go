@@ -50,6 +50,21 @@ func Convictions(r state.Reader, n hufu.Network) ([]Conviction, error) {
 	return out, err
 }
 
+// Recorded is the block in which the ledger recorded that a validator key signed a false header, with the offence at a
+// height; 0 when it did not, or, of a key with many proofs, no longer tells.
+func Recorded(r state.Reader, key []byte, at hufu.Height) (hufu.Height, error) {
+	rec, err := gov.GetValidatorKey(r, gov.AddressOf(key))
+	if err != nil || rec == nil || rec.Conviction == nil {
+		return 0, err
+	}
+	for _, p := range rec.Conviction.Proofs {
+		if p.Misbehaviour.Offence == gov.LightClientAttack && p.Misbehaviour.Height == at {
+			return p.Recorded, nil
+		}
+	}
+	return 0, nil
+}
+
 // evidence is what the evidence in a block proves. Only a block whose header says that there is some is asked
 // for it. The signatures are held against the keys that the replay itself has for the accused.
 func (r *replay) evidence(ctx context.Context, s Source, header *proof.Header) ([]gov.Misbehaviour, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,57 +57,6 @@ hash with them before you give it to --trust.`,
 	}
 	c.Flags().StringVar(&file, "trust", "", "make the checkpoint in this file what --home trusts")
 	return t.flags(c)
-}
-
-func (a *app) auditEvidenceCmd() *cobra.Command {
-	var t target
-	c := &cobra.Command{
-		Use:   "evidence FILE",
-		Short: "Verify that two headers of one height are signed, and say by whom",
-		Long: `A client that is shown two headers of one height, both signed, believes neither, and keeps both in a file of
-its home. This verifies such a file from the genesis, or from what --home trusted, and names the validators who signed. Compare
-with the members which header is of the history that holds; then give a home a checkpoint of that one with
-"hufu audit checkpoint --trust FILE".`,
-		Example: "  hufu audit evidence net/height-1200.evidence --genesis genesis.json",
-		Args:    usageArgs(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			e, err := client.ParseEvidence(raw)
-			if err != nil {
-				return err
-			}
-			trust, err := t.anchor(a)
-			if err != nil {
-				return err
-			}
-			f, err := e.Verify(trust, time.Now())
-			if err != nil {
-				return err
-			}
-			return a.emit(f, func(w io.Writer) { printFinding(w, &f) })
-		},
-	}
-	c.Flags().StringVar(&t.genesis, "genesis", "", "genesis file of the network (default: what --home trusts)")
-	return c
-}
-
-func printFinding(w io.Writer, f *client.Finding) {
-	fmt.Fprintf(w, "%s at height %d of %s: two headers are signed; the two sides agree up to height %d\n", f.Attack, f.Height, f.Network, f.Shared)
-	for _, x := range []struct {
-		name string
-		side *client.Side
-	}{{"first ", &f.First}, {"second", &f.Second}} {
-		fmt.Fprintf(w, "  %s  %s, %s, round %d\n          app hash %s\n", x.name, x.side.Hash, x.side.Time.Format(time.RFC3339), x.side.Round, x.side.AppHash)
-	}
-	for i := range f.Signers {
-		s := &f.Signers[i]
-		which := map[[2]bool]string{{true, false}: "the first", {false, true}: "the second", {true, true}: "BOTH"}[[2]bool{s.First, s.Second}]
-		fmt.Fprintf(w, "  validator %s, power %d, signed %s\n", s.Key, s.Power, which)
-	}
-	fmt.Fprintf(w, "  validators with %d of %d power signed both\n", f.BothOf, f.AllPower)
 }
 
 // trustInterval is how often a running node looks whether its trust has to be renewed.

@@ -66,6 +66,8 @@ func hintFor(err error) string {
 		{node.ErrFork, "this is for the members: keep the data of all nodes, and do not go on"},
 		{client.ErrNotKept, "ask an archive with --node URL, a node that keeps all blocks; an audit may also begin with a snapshot (--from FILE), a client with a newer checkpoint (hufu audit checkpoint)"},
 		{node.ErrNotKept, "name the home of an archive, a node that keeps all blocks, or begin with a snapshot of a block it has: --from FILE"},
+		{client.ErrEvidenceOld, "it still convinces people: take it to the members, who can take power by vote"},
+		{client.ErrConvictsNobody, "take it to the members: what the validators voted in those rounds has to be compared"},
 		{client.ErrUnreachable, "is the node running? start it with: hufu up --home DIR"},
 		{database.ErrUnreachable, "is it running, and does --db or HUFU_DB name it?"},
 		{admin.ErrNotRunning, "start it with: hufu up --home DIR"},

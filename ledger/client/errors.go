@@ -27,6 +27,12 @@ var (
 	// ErrNotKept is wrapped when the node does not keep the block asked for: it has blocks only from a later
 	// height on. Another node, or a snapshot, may serve.
 	ErrNotKept = errors.New("client: the node does not keep that block")
+	// ErrEvidenceOld is wrapped when the node takes no evidence of that height any more: it counts for a time and a number of
+	// blocks that the genesis says.
+	ErrEvidenceOld = errors.New("client: evidence of that height counts no more")
+	// ErrConvictsNobody is returned for evidence of amnesia: who forgot a lock is not in the headers, and the ledger
+	// records what somebody is convicted by.
+	ErrConvictsNobody = errors.New("client: two headers of two rounds convict nobody by themselves: the ledger does not record them")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("client: closed")
 )

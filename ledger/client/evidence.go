@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	cmtjson "github.com/cometbft/cometbft/libs/json"
@@ -244,28 +246,88 @@ func signersOf(before proof.ValidatorSet, a, b *proof.LightBlock) []Signer {
 	return out
 }
 
-// report is broadcast_evidence: the claim that one of the two headers is not the ledger's.
-func (h *HTTP) report(ctx context.Context, e *Evidence, second bool) error {
+// Accusation is evidence in the form that the ledger knows: that one of the two headers is not its own.
+type Accusation struct {
+	Header hufu.Digest // the false one
+	Height hufu.Height // of the offence, as the ledger records it: the last at which both sides agree, or the headers' own
+	Keys   [][32]byte  // of the validators whom the headers convict: one at least
+}
+
+// HandIn gives evidence to the node, which holds it against its own headers and passes it on, to be put into a block;
+// nodes that have it already, waiting or in a block, take it as well. Which of the headers is false the
+// node's own say. The error wraps [ErrEvidenceOld], [ErrConvictsNobody], [ErrNotKept] when the node lacks headers to judge by, or [ErrUnreachable],
+// or is a refusal by [RuleBadEvidence].
+func (h *HTTP) HandIn(ctx context.Context, e *Evidence) (Accusation, error) {
+	var failed error
+	for _, second := range h.others(ctx, e) {
+		a, err := h.accuse(ctx, e, second)
+		if err == nil {
+			return a, nil
+		}
+		failed = err
+	}
+	return Accusation{}, notTaken(failed, e)
+}
+
+// others says which of the headers are not the node's: whether the second, or both in turn while that is not known.
+func (h *HTTP) others(ctx context.Context, e *Evidence) []bool {
+	if own, err := h.SignedHeader(ctx, e.Height()); err == nil {
+		switch own.Header.Hash() {
+		case e.First.Header.Hash():
+			return []bool{true}
+		case e.second().Header.Hash():
+			return []bool{false}
+		}
+	}
+	return []bool{false, true}
+}
+
+// accuse is broadcast_evidence: the claim that one of the two headers is not the ledger's.
+func (h *HTTP) accuse(ctx context.Context, e *Evidence, second bool) (Accusation, error) {
 	accused, other := e.First, e.second()
 	if second {
 		accused, other = other, accused
 	}
 	ev, err := e.attack(accused, other)
 	if err != nil {
-		return err
+		return Accusation{}, err
 	}
-	raw, err := cmtjson.Marshal(ev)
+	if len(ev.ByzantineValidators) == 0 {
+		return Accusation{}, ErrConvictsNobody
+	}
+	raw, err := cmtjson.Marshal(types.Evidence(ev))
 	if err != nil {
+		return Accusation{}, err
+	}
+	a := Accusation{Header: accused.Header.Hash(), Height: hufu.Height(ev.CommonHeight)}
+	for _, v := range ev.ByzantineValidators {
+		a.Keys = append(a.Keys, [32]byte(v.PubKey.Bytes()))
+	}
+	return a, h.call(ctx, "broadcast_evidence", map[string]any{"evidence": json.RawMessage(raw)}, new(struct{}))
+}
+
+// notTaken gives the engine's words about evidence (CometBFT v0.40.0 evidence/verify.go) the names of this package.
+func notTaken(err error, e *Evidence) error {
+	var said *remoteError
+	switch {
+	case errors.Is(err, ErrConvictsNobody):
 		return err
+	case !errors.As(err, &said):
+		return unreachable(err)
 	}
-	var r struct {
-		Hash hexBytes `json:"hash"`
+	why, _, _ := strings.Cut(said.Data, ". Evidence: ") // and all of it
+	why = strings.TrimPrefix(why, "failed to add evidence: Invalid evidence: ")
+	switch {
+	case strings.Contains(why, "is too old"):
+		return fmt.Errorf("%w: %s", ErrEvidenceOld, why)
+	case strings.Contains(why, "don't have"):
+		return fmt.Errorf("%w: %s", ErrNotKept, why)
 	}
-	return h.call(ctx, "broadcast_evidence", map[string]any{"evidence": json.RawMessage(raw)}, &r)
+	return hufu.Refuse(RuleBadEvidence, "the node holds its own headers against those of height %d and does not take it: %s", e.Height(), why)
 }
 
 // attack is the engine's form of the claim that accused is false and other is not.
-func (e *Evidence) attack(accused, other *proof.LightBlock) (types.Evidence, error) {
+func (e *Evidence) attack(accused, other *proof.LightBlock) (*types.LightClientAttackEvidence, error) {
 	// Headers that differ in nothing that must follow are accused before the height itself.
 	common := other
 	if attackOf(accused, other) == Lunatic {

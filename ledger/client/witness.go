@@ -200,15 +200,13 @@ func (c *Client) convict(e *Evidence) error {
 			continue
 		}
 		c.work.Go(func() {
-			// Which of the two is the ledger's own, each node knows of itself: it refuses that one.
-			for _, second := range []bool{false, true} {
-				ctx, cancel := context.WithTimeout(c.ctx, nodeTimeout)
-				err := r.report(ctx, e, second)
-				cancel()
-				if err == nil {
-					c.log.Warn("a node has taken the evidence", "node", p.number)
-				}
+			ctx, cancel := context.WithTimeout(c.ctx, nodeTimeout)
+			defer cancel()
+			if _, err := r.HandIn(ctx, e); err != nil {
+				c.log.Warn("a node does not take the evidence", "node", p.number, "error", err.Error())
+				return
 			}
+			c.log.Warn("a node has taken the evidence", "node", p.number)
 		})
 	}
 	return hufu.Refuse(RuleConflict, "two headers of height %d are signed: %s and %s", e.Height(), e.First.Header.Hash(), e.second().Header.Hash())
@@ -216,7 +214,7 @@ func (c *Client) convict(e *Evidence) error {
 
 // reporter is a transport that can hand in evidence.
 type reporter interface {
-	report(ctx context.Context, e *Evidence, second bool) error
+	HandIn(ctx context.Context, e *Evidence) (Accusation, error)
 }
 
 // Standing says how one of the client's nodes does.
