@@ -17,12 +17,8 @@ func (d *disk) Has(key []byte) (bool, error) {
 	kh := proof.HashKey(key)
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	seg, at, depth := d.segs[kh[0]], uint32(0), segmentDepth
-	for kids := seg[at].children(); kids != 0; kids = seg[at].children() {
-		at = kids + uint32(proof.Bit(&kh, depth))
-		depth++
-	}
-	n, where, has := &seg[at], placeOf(&kh, depth), false
+	at, depth := d.segs[kh[0]].find(&kh)
+	n, where, has := &d.segs[kh[0]][at], placeOf(&kh, depth), false
 	if d.recent[kh[0]].find(where, n.hash, func(leaves []proof.Leaf) { has = holds(leaves, &kh) }) {
 		return has, nil
 	}

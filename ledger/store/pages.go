@@ -257,9 +257,9 @@ func (d *disk) renew(seg int) (*renewed, []byte, error) {
 
 func stay(r pageRef) pageRef { return r }
 
-// foundLeaves are the leaves of a bucket as they are kept in memory, or as its page has them, if it has one. Those of
+// foundLeaves are the leaves of a bucket as they are kept in memory, or as its page has them, if it has one that can be read. Those of
 // a page are not proven: they are the bucket's when they hash to what it has.
-func (d *disk) foundLeaves(n *node, p place, buf *bucketReader) (leaves []proof.Leaf, proven, ok bool) {
+func (d *disk) foundLeaves(n *node, p place, buf *bucketReader, read func(vfs.File, []byte, int64) bool) (leaves []proof.Leaf, proven, ok bool) {
 	bucket := n.seen()
 	if bucket.Hash == (hufu.Digest{}) {
 		return buf.leaves[:0], true, true
@@ -274,16 +274,34 @@ func (d *disk) foundLeaves(n *node, p place, buf *bucketReader) (leaves []proof.
 		return nil, false, false
 	}
 	page := buf.page[:r.size()]
-	if got, _ := f.file.ReadAt(page, r.offset()); got != len(page) {
+	if !read(f.file, page, r.offset()) {
 		return nil, false, false
 	}
 	buf.leaves, ok = readPage(page, p, buf.leaves[:0])
 	return buf.leaves, false, ok
 }
 
+// readPageFile waits for what is not in memory.
+func readPageFile(f vfs.File, page []byte, at int64) bool {
+	n, _ := f.ReadAt(page, at)
+	return n == len(page)
+}
+
+// readOrFetch has the system fetch what is not in memory, and does not wait for it.
+func (d *disk) readOrFetch(f vfs.File, page []byte, at int64) bool {
+	if d.opts.FS != vfs.Default { // what is open need not be a file of the system's
+		return readPageFile(f, page, at)
+	}
+	if readNow(f, page, at) {
+		return true
+	}
+	_ = f.Prefetch(at, int64(len(page))) // whoever reads it learns what is wrong
+	return false
+}
+
 // pageLeaves are the leaves of a bucket, if they are kept in memory or it has a page that is to be believed.
 func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
-	leaves, proven, ok := d.foundLeaves(n, p, buf)
+	leaves, proven, ok := d.foundLeaves(n, p, buf, readPageFile)
 	if !ok || !proven && proof.Subtree(leaves, p.depth) != n.seen() {
 		return nil, false
 	}

@@ -107,6 +107,16 @@ type stager struct {
 	reader bucketReader
 	after  []proof.Leaf // scratch
 	grown  segment
+
+	found []found // buckets that changes are in, in the order of update
+	turn  int     // which of them is next
+	known []proof.Leaf
+}
+
+// found is what lookAhead knows of a bucket.
+type found struct {
+	from, to   int // its leaves in stager.known
+	proven, ok bool
 }
 
 // recordRows iterates over the records as they are now.
@@ -124,9 +134,35 @@ func (s *stager) segment(p *part) error {
 	p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
 	p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
 	p.pages = make([]byte, 0, (s.bucket*3/4+1)*pageUnit*len(p.todo))
+	s.lookAhead(p.todo)
 	top, err := s.update(0, segmentDepth, p.todo)
 	p.top = top
 	return err
+}
+
+// lookAhead finds the buckets that the changes are in, and their leaves as far as that takes no waiting. The system
+// begins to fetch the pages of the others, all of a segment at once; update would wait for one after the other.
+func (s *stager) lookAhead(todo []pending) {
+	s.found, s.known, s.turn = s.found[:0], s.known[:0], 0
+	last := uint32(0)
+	for i := range todo {
+		at, depth := s.seg.find(&todo[i].keyHash)
+		if i > 0 && at == last {
+			continue
+		}
+		last = at
+		leaves, proven, ok := s.store.foundLeaves(&s.seg[at], placeOf(&todo[i].keyHash, depth), &s.reader, s.store.readOrFetch)
+		from := len(s.known)
+		s.known = append(s.known, leaves...)
+		s.found = append(s.found, found{from: from, to: len(s.known), proven: proven, ok: ok})
+	}
+}
+
+// foundAhead is the next bucket, as lookAhead found it.
+func (s *stager) foundAhead() (leaves []proof.Leaf, proven, ok bool) {
+	f := s.found[s.turn]
+	s.turn++
+	return s.known[f.from:f.to], f.proven, f.ok
 }
 
 // update computes the place of element at after the changes, all of which belong below it.
@@ -156,7 +192,10 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 
 func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
 	old, where, now := &s.seg[at], placeOf(&todo[0].keyHash, depth), proof.Node{}
-	before, proven, ok := s.store.foundLeaves(old, where, &s.reader)
+	before, proven, ok := s.foundAhead()
+	if !ok {
+		before, proven, ok = s.store.foundLeaves(old, where, &s.reader, readPageFile)
+	}
 	if ok {
 		now, ok = s.next(old, before, proven, todo, depth)
 	}

@@ -77,6 +77,16 @@ func (n *node) seen() proof.Node { return proof.Node{Hash: n.hash, Leaf: n.link&
 // segment is the part of the trie below one first byte; its top is element 0.
 type segment []node
 
+// find is the bucket that a key hash belongs in.
+func (seg segment) find(keyHash *hufu.Digest) (at uint32, depth int) {
+	depth = segmentDepth
+	for kids := seg[at].children(); kids != 0; kids = seg[at].children() {
+		at = kids + uint32(proof.Bit(keyHash, depth))
+		depth++
+	}
+	return at, depth
+}
+
 // crown is the part above the segments, as a heap: 1 is the root, 2i and 2i+1 are below i, and
 // segment s is at 256+s.
 type crown [2 * segments]proof.Node
