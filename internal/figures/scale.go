@@ -278,7 +278,7 @@ what it has not cached, %s bytes and %s µs of that node's processor time each, 
 		}),
 	})
 	p(`What each member has to buy for its validator, to last for all the years. Memory is the store's own and a quarter of its pages
-in the system's cache.
+in the system's cache; a node at work has up to half a GB of garbage besides.
 
 `)
 	table(head, [][]string{
