@@ -21,9 +21,6 @@ import (
 // came from and whose quota it uses have not had their share. Its signatures are left to verify, unless the
 // result says that they hold.
 func (a *app) judge(id hufu.Digest, raw []byte, from source, now time.Time) (*parsed, error) {
-	if len(raw) > tx.MaxSize {
-		return nil, tooLarge(raw)
-	}
 	waits, full := a.pending.look(id)
 	if waits {
 		return nil, errWaits
