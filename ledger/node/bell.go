@@ -27,6 +27,13 @@ func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 	return &abci.ResponseCheckTx{Code: codeOK}, nil
 }
 
+// tell tells the engine that something waits, unless it knows. Whoever let a transaction in does afterwards.
+func (a *app) tell() {
+	if a.pending.tell() {
+		a.ring()
+	}
+}
+
 // ring puts the bell into the engine's mempool. It waits for the commit of a block.
 func (n *Node) ring() {
 	if err := n.engine.Mempool().CheckTx(bell(), nil, mempool.TxInfo{}); err != nil {

@@ -140,6 +140,18 @@ func TestBellRungLate(t *testing.T) {
 	w.rings(true)
 }
 
+// What was let in when nothing else waited, and a block is committed before the engine is told of it, is told of then.
+func TestBellToldAfterBlock(t *testing.T) {
+	w := newTower(t, store.NewMemory())
+	tell := w.app.LetIn(t, w.create(1))
+	w.commit(nil)
+	w.hangs(false)
+	tell()
+	w.rings(true)
+	tell()
+	w.hangs(true) // once is enough
+}
+
 // heldStore commits when it is let to.
 type heldStore struct {
 	store.Store

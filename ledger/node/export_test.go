@@ -60,6 +60,20 @@ func (a *App) Settled() error {
 // Verified is how many signatures the node has verified, ever.
 func (a *App) Verified() uint64 { return a.exec.verify.verified.Load() }
 
+// LetIn lets a transaction wait, as a worker does that has not told the engine yet: that is what the returned does.
+func (a *App) LetIn(t *testing.T, raw []byte) (tell func()) {
+	t.Helper()
+	p, err := a.judge(sha256.Sum256(raw), raw, source("here"), a.now())
+	if err == nil {
+		p.holds = p.admitted.Keys
+		err = a.enter(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.tell
+}
+
 // Waiting is how many transactions wait for a block.
 func (a *App) Waiting() int {
 	count, _ := a.pending.load()

@@ -214,9 +214,7 @@ func (in *intake) work() {
 		}
 		in.finish(taken)
 		clear(checks)
-		if in.app.pending.tell() {
-			in.app.ring()
-		}
+		in.app.tell()
 	}
 }
 

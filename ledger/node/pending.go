@@ -104,7 +104,7 @@ func (p *pending) decided(txs []*tx.Tx) bool {
 			p.leaving++
 		}
 	}
-	p.told = len(p.ids) > p.leaving
+	p.told = p.told && len(p.ids) > p.leaving // never from here: who let in what waits may not have told yet
 	return p.told
 }
 
