@@ -18,7 +18,8 @@ type reads struct {
 	mu         sync.RWMutex
 	commits    uint64 // told of so far
 	young, old map[string]*kept
-	bytes      int // in young
+	bytes      int                 // in young
+	missing    map[string]struct{} // keys of which Has found that they are not there
 }
 
 // kept is one key's value, nil for none, and what it was decoded to, nil when nobody asked yet.
@@ -30,11 +31,14 @@ type kept struct {
 // maxReadBytes bounds one generation of what is kept; there are two.
 const maxReadBytes = 8 << 20
 
+// maxMissing bounds how many keys that are not there are kept, at some 100 bytes each: as many as transactions may wait.
+const maxMissing = maxPending
+
 // readOverhead is about what keeping a record takes beside its key and value.
 const readOverhead = 128
 
 func newReads(st store.Store) *reads {
-	return &reads{store: st, young: map[string]*kept{}}
+	return &reads{store: st, young: map[string]*kept{}, missing: map[string]struct{}{}}
 }
 
 // Get is [state.Reader]'s.
@@ -43,8 +47,30 @@ func (r *reads) Get(key []byte) ([]byte, error) {
 	return k.value, err
 }
 
-// Has is [state.Looker]'s. What it says is not kept: mostly there is no such key, and nobody asks again.
-func (r *reads) Has(key []byte) (bool, error) { return r.store.Has(key) }
+// Has is [state.Looker]'s. That there is no such key is kept: whoever makes it is asked about it when the transaction is offered, and
+// when it is in a block.
+func (r *reads) Has(key []byte) (bool, error) {
+	r.mu.RLock()
+	_, missing := r.missing[string(key)]
+	commits := r.commits
+	r.mu.RUnlock()
+	if missing {
+		return false, nil
+	}
+	has, err := r.store.Has(key)
+	if err != nil || has {
+		return has, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.commits == commits { // otherwise it may be there by now
+		if len(r.missing) >= maxMissing {
+			clear(r.missing)
+		}
+		r.missing[string(key)] = struct{}{}
+	}
+	return false, nil
+}
 
 // Kept is [state.Keeper]'s.
 func (r *reads) Kept(key []byte) (raw []byte, decoded any, err error) {
@@ -108,6 +134,7 @@ func (r *reads) committed(changes []store.Change) {
 	defer r.mu.Unlock()
 	r.commits++
 	for _, c := range changes {
+		delete(r.missing, string(c.Key))
 		if r.young[string(c.Key)] != nil || r.old[string(c.Key)] != nil {
 			delete(r.old, string(c.Key))
 			r.keep(string(c.Key), c.Value)
@@ -121,4 +148,5 @@ func (r *reads) reset() {
 	defer r.mu.Unlock()
 	r.commits++
 	r.young, r.old, r.bytes = map[string]*kept{}, nil, 0
+	clear(r.missing)
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -61,6 +62,14 @@ func TestReadsFollowTheStore(t *testing.T) {
 			if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
 				t.Fatalf("at height %d %s is %d bytes, not %d (%v)", height, k, len(got), len(want), err)
 			}
+			k = key(random.IntN(keys))
+			for range 2 {
+				has, err := r.Has(k)
+				want, err2 := r.store.Has(k)
+				if err != nil || err2 != nil || has != want {
+					t.Fatalf("at height %d there is %s: %v, not %v (%v)", height, k, has, want, errors.Join(err, err2))
+				}
+			}
 		}
 	}
 	if known == 0 {
@@ -75,6 +84,12 @@ func TestReadsFollowTheStore(t *testing.T) {
 type slow struct {
 	store.Store
 	meanwhile func()
+}
+
+func (s *slow) Has(key []byte) (bool, error) {
+	has, err := s.Store.Has(key)
+	s.meanwhile()
+	return has, err
 }
 
 func (s *slow) Get(key []byte) ([]byte, error) {
@@ -95,5 +110,42 @@ func TestReadsOvertaken(t *testing.T) {
 	s.meanwhile = func() {}
 	if v, err := r.Get([]byte("k")); err != nil || string(v) != "after" {
 		t.Errorf("%q, %v", v, err)
+	}
+}
+
+// That a key is not there is not kept when a commit overtook the question.
+func TestMissingOvertaken(t *testing.T) {
+	s := &slow{Store: store.NewMemory(), meanwhile: func() {}}
+	r := newReads(s)
+	s.meanwhile = func() { commit(t, r, 1, store.Change{Key: []byte("k"), Value: []byte("v")}) }
+	if has, err := r.Has([]byte("k")); err != nil || has {
+		t.Fatalf("%v, %v", has, err)
+	}
+	s.meanwhile = func() {}
+	if has, err := r.Has([]byte("k")); err != nil || !has {
+		t.Errorf("%v, %v", has, err)
+	}
+}
+
+// The store is asked once of a key that is not there, until there are too many to keep.
+func TestMissingIsKept(t *testing.T) {
+	asked := 0
+	r := newReads(&slow{Store: store.NewMemory(), meanwhile: func() { asked++ }})
+	for i := range 2 * maxMissing {
+		for range 2 {
+			if has, err := r.Has(fmt.Appendf(nil, "key %d", i)); err != nil || has {
+				t.Fatalf("%v, %v", has, err)
+			}
+		}
+		if len(r.missing) > maxMissing {
+			t.Fatalf("%d are kept", len(r.missing))
+		}
+	}
+	if asked != 2*maxMissing {
+		t.Errorf("the store was asked %d times of %d keys", asked, 2*maxMissing)
+	}
+	r.reset()
+	if len(r.missing) != 0 {
+		t.Errorf("%d are kept of another state", len(r.missing))
 	}
 }

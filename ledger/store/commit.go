@@ -2,9 +2,9 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -53,11 +53,6 @@ func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, []*renewed
 	if len(next.batches) > 0 { // the first worker's rows are not copied
 		batch, next.batches = next.batches[0], next.batches[1:]
 	}
-	for _, rows := range next.batches {
-		if err := batch.Apply(rows, nil); err != nil {
-			return nil, nil, err
-		}
-	}
 	buckets := 0
 	for i := range next.parts {
 		buckets += len(next.parts[i].buckets)
@@ -66,18 +61,17 @@ func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, []*renewed
 	if err != nil {
 		return nil, nil, err
 	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	fresh = d.writePages(next.parts, fresh, &writing)
+	for _, rows := range next.batches {
+		if err := batch.Apply(rows, nil); err != nil {
+			return nil, nil, err
+		}
+	}
 	journal := make([]byte, 0, buckets*journalRow)
 	for i := range next.parts {
 		p := &next.parts[i]
-		f := d.pagesOf(p.segment, fresh)
-		if f.file == nil && len(p.pages) > 0 {
-			if r, err := d.begin(p.segment); err != nil {
-				d.pagesFailed(err)
-			} else {
-				fresh, f = append(fresh, r), &r.file
-			}
-		}
-		d.addPages(f, p)
 		for j := range p.buckets {
 			journal = appendJournal(journal, p.buckets[j].place, &p.buckets[j].node)
 		}
@@ -86,16 +80,6 @@ func (d *disk) commitBatch(next *staged, now version) (*pebble.Batch, []*renewed
 		return nil, nil, err
 	}
 	return batch, fresh, batch.Set(metaKey(), row, nil)
-}
-
-// pagesOf is the file that a segment's next pages belong in.
-func (d *disk) pagesOf(seg int, fresh []*renewed) *pageFile {
-	for _, r := range fresh {
-		if r.segment == seg {
-			return &r.file
-		}
-	}
-	return &d.pages[seg]
 }
 
 // addCheckpoints writes as many bytes of checkpoints as journals were written, half a commit late:
@@ -114,7 +98,6 @@ func (d *disk) addCheckpoints(batch *pebble.Batch, journal int) (fresh []*renewe
 				fresh = append(fresh, r)
 			} else {
 				d.pagesFailed(err)
-				row = nil
 			}
 		}
 		if row == nil {
@@ -147,10 +130,8 @@ func (d *disk) swap(batch *pebble.Batch, next *staged, fresh []*renewed, now ver
 		if err := batch.SyncWait(); err != nil {
 			return err
 		}
-		for i := range old { // not before the checkpoint that names another is there to stay
-			if err := errors.Join(old[i].file.close(), d.opts.FS.Remove(d.pagesPath(pagesName(old[i].segment, old[i].file.number)))); err != nil {
-				d.pagesFailed(err)
-			}
+		if len(old) > 0 { // not before the checkpoint that names another is there to stay
+			d.tidying.Go(func() { d.removePages(old) })
 		}
 		return batch.Close()
 	})

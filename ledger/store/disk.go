@@ -66,6 +66,7 @@ type disk struct {
 	owed        int              // bytes of journal that no checkpoint was written for
 	trimmed     uint64           // journals up to this version are deleted
 	mover       mover
+	tidying     sync.WaitGroup // removing files of pages that nobody reads any more
 
 	snapshots map[*diskSnapshot]struct{} // open ones, under mu
 	fresh     atomic.Bool                // nothing was ever committed
@@ -119,6 +120,7 @@ func (d *disk) Close() error {
 	if err := d.running.close(); err != nil {
 		return err
 	}
+	d.tidying.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var errs []error

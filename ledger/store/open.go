@@ -262,7 +262,12 @@ func (d *disk) growSegment(seg int, leaves []proof.Leaf, number uint64) proof.No
 		})
 	if len(pages) > 0 {
 		f := &d.pages[seg]
-		if err := f.create(d.opts.FS, d.pagesPath(pagesName(seg, number)), pages); err != nil {
+		f.begun, f.end = at, at
+		err := f.create(d.opts.FS, d.pagesPath(pagesName(seg, number)))
+		if err == nil {
+			_, err = f.file.WriteAt(pages, pageUnit)
+		}
+		if err != nil {
 			d.pagesFailed(err)
 		}
 	}

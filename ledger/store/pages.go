@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -26,7 +27,7 @@ import (
 // a page's place, or nothing, or a file that cannot be read, means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
 // files can do more harm than to make the next changes slower, each until its bucket has a page again.
 //
-// A file is only appended to. When half as much again was appended as it began with, its segment's next
+// A file is only appended to. When half as much again was appended as it began with, and pagesSlack, its segment's next
 // checkpoint begins a new one with the pages that are still in use.
 
 // pageRef is where a page is: its first unit in the file and, in the low bits, how many leaves it has.
@@ -39,7 +40,7 @@ const (
 	maxPage      = 1<<pageBits - 1 // leaves; a larger bucket has no page
 	maxPageUnit  = linkMask >> pageBits
 	pagesDir     = "pages"
-	pagesSlack   = 64 << 10 // bytes appended before a file is worth being written anew
+	pagesSlack   = 256 << 10 // bytes appended before a file is worth being written anew: making a file takes longer than writing that much
 	pageCategory = vfs.DiskWriteCategory("hufu-pages")
 )
 
@@ -146,19 +147,13 @@ func (f *pageFile) open(files vfs.FS, path string) error {
 	return nil
 }
 
-// create makes the file anew with these pages.
-func (f *pageFile) create(files vfs.FS, path string, pages []byte) error {
+// create makes the file anew.
+func (f *pageFile) create(files vfs.FS, path string) error {
 	file, err := files.Create(path, pageCategory)
-	if err != nil {
-		return err
+	if err == nil { // otherwise what is returned is no file, and yet not nil
+		f.file = file
 	}
-	if len(pages) > 0 {
-		if _, err := file.WriteAt(pages, pageUnit); err != nil {
-			return errors.Join(err, file.Close(), files.Remove(path))
-		}
-	}
-	f.file, f.begun, f.end = file, pageUnit+int64(len(pages)), pageUnit+int64(len(pages))
-	return nil
+	return err
 }
 
 func (f *pageFile) close() error {
@@ -177,44 +172,98 @@ func (d *disk) pagesFailed(err error) {
 	}
 }
 
-// addPages appends the pages of what a commit changes in a segment, and notes where they are. Nobody
-// reads there before the commit is applied.
-func (d *disk) addPages(f *pageFile, p *part) {
-	if f.file == nil || len(p.pages) == 0 {
-		return
-	}
-	if _, err := f.file.WriteAt(p.pages, f.end); err != nil {
-		d.pagesFailed(err)
-		return
-	}
-	at := f.end
-	for i := range p.buckets {
-		if b := &p.buckets[i]; hasPage(b.leaves) {
-			b.node.setPage(pageAt(at, b.leaves))
-			at += int64(b.leaves) * pageUnit
-		}
-	}
-	f.end = at
-}
-
 // renewed is a segment's new file and where its pages are there, in the order of appendSegment; nil
 // when there was no file before.
 type renewed struct {
 	segment int
 	file    pageFile
 	pages   []pageRef
+	moved   []byte // the pages themselves, until they are written
 }
 
-// begin makes a segment's first file, or that in place of a lost one.
-func (d *disk) begin(seg int) (*renewed, error) {
-	r := &renewed{segment: seg, file: pageFile{number: d.pages[seg].number}}
-	return r, r.file.create(d.opts.FS, d.pagesPath(pagesName(seg, r.file.number)), nil)
+// begin is a segment's first file, or that in place of a lost one.
+func (d *disk) begin(seg int) *renewed {
+	return &renewed{segment: seg, file: pageFile{number: d.pages[seg].number, begun: pageUnit, end: pageUnit}}
+}
+
+// writePages notes where the pages of what a commit changes will be, and begins to write them, after making files: those
+// of fresh, to which it adds. What can't be written is not found there later. Nobody reads any of it before the commit is applied.
+func (d *disk) writePages(parts []part, fresh []*renewed, writing *sync.WaitGroup) []*renewed {
+	type write struct {
+		to    *pageFile
+		pages []byte
+		at    int64
+	}
+	into := make([]*renewed, segments)
+	for _, r := range fresh {
+		into[r.segment] = r
+	}
+	begin := func(seg int) {
+		into[seg] = d.begin(seg)
+		fresh = append(fresh, into[seg])
+	}
+	if d.fresh.Load() { // all at once, rather than one now and then while somebody waits for a block
+		for seg := range into {
+			begin(seg)
+		}
+	}
+	writes := make([]write, 0, len(parts)+len(fresh))
+	for i := range parts {
+		p := &parts[i]
+		if len(p.pages) == 0 {
+			continue
+		}
+		f := &d.pages[p.segment]
+		if f.file == nil && into[p.segment] == nil {
+			begin(p.segment)
+		}
+		if r := into[p.segment]; r != nil {
+			f = &r.file
+		}
+		writes = append(writes, write{f, p.pages, f.end})
+		for j := range p.buckets {
+			if b := &p.buckets[j]; hasPage(b.leaves) {
+				b.node.setPage(pageAt(f.end, b.leaves))
+				f.end += int64(b.leaves) * pageUnit
+			}
+		}
+	}
+	if len(writes) == 0 && len(fresh) == 0 {
+		return fresh
+	}
+	writing.Go(func() {
+		for _, r := range fresh {
+			if err := r.file.create(d.opts.FS, d.pagesPath(pagesName(r.segment, r.file.number))); err != nil {
+				d.pagesFailed(err)
+			}
+			writes = append(writes, write{&r.file, r.moved, pageUnit})
+			r.moved = nil
+		}
+		for _, w := range writes {
+			if w.to.file == nil || len(w.pages) == 0 {
+				continue
+			}
+			if _, err := w.to.file.WriteAt(w.pages, w.at); err != nil {
+				d.pagesFailed(err)
+			}
+		}
+	})
+	return fresh
+}
+
+// removePages removes files that nobody reads any more, which takes longer than making them where the disk is told what it may forget.
+func (d *disk) removePages(old []renewed) {
+	for i := range old {
+		if err := errors.Join(old[i].file.close(), d.opts.FS.Remove(d.pagesPath(pagesName(old[i].segment, old[i].file.number)))); err != nil {
+			d.pagesFailed(err)
+		}
+	}
 }
 
 // stale tells whether a file is to be written anew with the segment's next checkpoint.
 func (f *pageFile) stale() bool { return f.file != nil && f.end > f.begun+f.begun/2+pagesSlack }
 
-// mover copies the pages of one segment that are in use.
+// mover copies the pages of one segment that are in use. It keeps the memory that it reads into.
 type mover struct {
 	old []byte
 	out []byte
@@ -231,12 +280,12 @@ func (m *mover) move(r pageRef) pageRef {
 	return to
 }
 
-// read fills the mover with a file. It keeps its memory for the next.
+// read fills the mover with a file.
 func (m *mover) read(f *pageFile) error {
 	if int64(cap(m.old)) < f.end {
 		m.old = make([]byte, f.end, f.end+f.end/8)
 	}
-	m.old, m.out, m.at = m.old[:f.end], m.out[:0], nil
+	m.old, m.out, m.at = m.old[:f.end], nil, nil
 	n, err := f.file.ReadAt(m.old, 0)
 	if n < len(m.old) {
 		return err
@@ -244,15 +293,15 @@ func (m *mover) read(f *pageFile) error {
 	return nil
 }
 
-// renew writes the pages of a segment that are in use to a new file, and the checkpoint that says so.
+// renew gathers the pages of a segment that are in use for a new file, and makes the checkpoint that names it.
 func (d *disk) renew(seg int) (*renewed, []byte, error) {
-	m, r := &d.mover, &renewed{segment: seg, file: pageFile{number: d.now.number}}
+	m := &d.mover
 	if err := m.read(&d.pages[seg]); err != nil {
 		return nil, nil, err
 	}
 	row := encodeCheckpoint(d.segs[seg], d.now.number, d.now.number, m.move)
-	r.pages = m.at
-	return r, row, r.file.create(d.opts.FS, d.pagesPath(pagesName(seg, d.now.number)), m.out)
+	size := pageUnit + int64(len(m.out))
+	return &renewed{segment: seg, file: pageFile{number: d.now.number, begun: size, end: size}, pages: m.at, moved: m.out}, row, nil
 }
 
 func stay(r pageRef) pageRef { return r }
