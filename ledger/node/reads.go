@@ -18,8 +18,16 @@ type reads struct {
 	mu         sync.RWMutex
 	commits    uint64 // told of so far
 	young, old map[string]*kept
-	bytes      int                 // in young
-	missing    map[string]struct{} // keys of which Has found that they are not there
+	bytes      int // in young
+
+	missing missing
+}
+
+// missing are keys that are not there. It has a lock of its own, as nearly every question adds one.
+type missing struct {
+	mu      sync.Mutex
+	commits uint64 // told of so far
+	keys    map[string]struct{}
 }
 
 // kept is one key's value, nil for none, and what it was decoded to, nil when nobody asked yet.
@@ -38,7 +46,7 @@ const maxMissing = maxPending
 const readOverhead = 128
 
 func newReads(st store.Store) *reads {
-	return &reads{store: st, young: map[string]*kept{}, missing: map[string]struct{}{}}
+	return &reads{store: st, young: map[string]*kept{}, missing: missing{keys: map[string]struct{}{}}}
 }
 
 // Get is [state.Reader]'s.
@@ -50,26 +58,53 @@ func (r *reads) Get(key []byte) ([]byte, error) {
 // Has is [state.Looker]'s. That there is no such key is kept: whoever makes it is asked about it when the transaction is offered, and
 // when it is in a block.
 func (r *reads) Has(key []byte) (bool, error) {
-	r.mu.RLock()
-	_, missing := r.missing[string(key)]
-	commits := r.commits
-	r.mu.RUnlock()
+	missing, commits := r.missing.has(key)
 	if missing {
 		return false, nil
 	}
 	has, err := r.store.Has(key)
-	if err != nil || has {
-		return has, err
+	if err == nil && !has {
+		r.missing.add(key, commits)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.commits == commits { // otherwise it may be there by now
-		if len(r.missing) >= maxMissing {
-			clear(r.missing)
-		}
-		r.missing[string(key)] = struct{}{}
+	return has, err
+}
+
+func (m *missing) has(key []byte) (missing bool, commits uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, missing = m.keys[string(key)]
+	return missing, m.commits
+}
+
+// add keeps that there was no such key after so many commits.
+func (m *missing) add(key []byte, commits uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.commits != commits { // it may be there by now
+		return
 	}
-	return false, nil
+	if len(m.keys) >= maxMissing {
+		clear(m.keys)
+	}
+	m.keys[string(key)] = struct{}{}
+}
+
+// committed tells what the last commit changed.
+func (m *missing) committed(changes []store.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.commits++
+	for _, c := range changes {
+		delete(m.keys, string(c.Key))
+	}
+}
+
+// reset forgets everything.
+func (m *missing) reset() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.commits++
+	clear(m.keys)
 }
 
 // Kept is [state.Keeper]'s.
@@ -130,11 +165,11 @@ func (r *reads) keep(key string, value []byte) {
 
 // committed tells what the last commit changed, before the next block is executed.
 func (r *reads) committed(changes []store.Change) {
+	r.missing.committed(changes)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.commits++
 	for _, c := range changes {
-		delete(r.missing, string(c.Key))
 		if r.young[string(c.Key)] != nil || r.old[string(c.Key)] != nil {
 			delete(r.old, string(c.Key))
 			r.keep(string(c.Key), c.Value)
@@ -148,5 +183,5 @@ func (r *reads) reset() {
 	defer r.mu.Unlock()
 	r.commits++
 	r.young, r.old, r.bytes = map[string]*kept{}, nil, 0
-	clear(r.missing)
+	r.missing.reset()
 }

@@ -137,15 +137,15 @@ func TestMissingIsKept(t *testing.T) {
 				t.Fatalf("%v, %v", has, err)
 			}
 		}
-		if len(r.missing) > maxMissing {
-			t.Fatalf("%d are kept", len(r.missing))
+		if len(r.missing.keys) > maxMissing {
+			t.Fatalf("%d are kept", len(r.missing.keys))
 		}
 	}
 	if asked != 2*maxMissing {
 		t.Errorf("the store was asked %d times of %d keys", asked, 2*maxMissing)
 	}
 	r.reset()
-	if len(r.missing) != 0 {
-		t.Errorf("%d are kept of another state", len(r.missing))
+	if len(r.missing.keys) != 0 {
+		t.Errorf("%d are kept of another state", len(r.missing.keys))
 	}
 }

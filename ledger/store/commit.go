@@ -143,11 +143,13 @@ func nothingMore(struct{}) error { return nil }
 
 // apply returns the files that nobody reads any more.
 func (d *disk) apply(batch *pebble.Batch, next *staged, fresh []*renewed, now version) ([]renewed, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rows.Lock()
+	defer d.rows.Unlock()
 	if err := d.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	old := make([]renewed, 0, len(fresh))
 	for _, r := range fresh {
 		if r.pages != nil {

@@ -50,8 +50,11 @@ type disk struct {
 	writer sync.Mutex // one Commit or Restore at a time
 	broken error      // under writer: why there will be no further commits
 
-	// mu guards the current version. Holding it for reading also keeps the rows at that version for
-	// iterators and snapshots made meanwhile.
+	// rows, held for reading, keeps the rows at the current version for who reads them beside the trie, and for iterators and
+	// snapshots made meanwhile. It is taken before mu.
+	rows sync.RWMutex
+
+	// mu guards the current version.
 	mu    sync.RWMutex
 	now   version
 	crown crown

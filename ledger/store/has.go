@@ -8,7 +8,8 @@ import (
 )
 
 // Has asks the trie in memory and one page. Get, of what is not there, has to look into every memtable, each
-// of which costs as much as all of this, and into a filter for each level below them.
+// of which costs as much as all of this, and into a filter for each level below them. A commit makes it wait for the trie alone; where there
+// is no page to ask, it may know of a record in the instant before.
 func (d *disk) Has(key []byte) (bool, error) {
 	if err := d.running.enter(); err != nil {
 		return false, err

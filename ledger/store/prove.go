@@ -22,6 +22,8 @@ func (d *disk) Prove(keys [][]byte) (*Answer, error) {
 			return nil, err
 		}
 	}
+	d.rows.RLock()
+	defer d.rows.RUnlock()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	a := &Answer{Height: d.now.Height, Root: d.now.Root, Items: make([]Item, len(keys))}

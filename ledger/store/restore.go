@@ -85,6 +85,8 @@ func (d *disk) restore(as State, records iter.Seq2[proof.KV, error]) error {
 	if err := d.writeRecords(records); err != nil {
 		return err
 	}
+	d.rows.Lock()
+	defer d.rows.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	count, err := d.rebuild(1)

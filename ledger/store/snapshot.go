@@ -21,6 +21,8 @@ func (d *disk) Snapshot() (Snapshot, error) {
 		return nil, err
 	}
 	defer d.running.leave()
+	d.rows.RLock()
+	defer d.rows.RUnlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := &diskSnapshot{of: d, as: d.now.State, rows: d.db.NewSnapshot()}

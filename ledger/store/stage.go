@@ -52,6 +52,8 @@ func (d *disk) Stage(changes []Change) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.rows.RLock()
+	defer d.rows.RUnlock()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	next := &staged{crown: d.crown, parts: bySegment(todo)}
