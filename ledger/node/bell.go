@@ -47,3 +47,11 @@ func (n *Node) silence() {
 		_ = n.engine.Mempool().RemoveTxByKey(bell().Key()) // which may have been on its way only
 	}
 }
+
+// tower is the engine's mempool, in which there is the bell alone: what is in a block need not be looked for.
+type tower struct{ mempool.Mempool }
+
+// Update is the mempool's, after a block.
+func (t tower) Update(height int64, _ types.Txs, _ []*abci.ExecTxResult, pre mempool.PreCheckFunc, post mempool.PostCheckFunc) error {
+	return t.Mempool.Update(height, nil, nil, pre, post)
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
@@ -248,9 +249,10 @@ func awaitGenesis(ctx context.Context, begins time.Time, log *slog.Logger) error
 	}
 }
 
-// hush takes the engine's events away from it: nobody subscribes. Consensus has to have a bus, and gets one that has
+// hush takes from the engine what nobody needs. Consensus has to have a bus for events, and gets one that has
 // ended: what is published there is gone at once. What executes its blocks does without, which saves it from making an
-// event of each transaction, with its hash and height in words; but consensus alone has it, and passes on no other kind of bus.
+// event of each transaction, with its hash and height in words; but consensus alone has it, and passes on no other kind of bus. Nor does
+// that look for the transactions of a block in the engine's mempool, which has none.
 func hush(consensus any) error {
 	engine, ok := consensus.(interface{ SetEventBus(bus *types.EventBus) })
 	if !ok {
@@ -266,6 +268,12 @@ func hush(consensus any) error {
 		return errors.New("node: what executes the engine's blocks is not where it was")
 	}
 	(*sm.BlockExecutor)(executor.UnsafePointer()).SetEventBus(types.NopEventBus{})
+	pool := executor.Elem().FieldByName("mempool")
+	if !pool.IsValid() || pool.Type() != reflect.TypeFor[mempool.Mempool]() || pool.IsNil() {
+		return errors.New("node: the mempool of what executes the engine's blocks is not where it was")
+	}
+	with := (*mempool.Mempool)(pool.Addr().UnsafePointer())
+	*with = tower{*with}
 	return nil
 }
 
