@@ -37,7 +37,7 @@ const (
 	benchBatch         = 10
 	benchTransactions  = 20_000
 	benchRounds        = 3
-	benchSubmitters    = 512
+	benchSubmitters    = 2048
 	benchLatency       = 200
 	benchRecords       = 1_000_000
 	benchCommits       = 100 // so many that merging has to keep up

@@ -84,7 +84,7 @@ func (c *LedgerConfig) defaults() {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&c.Validators, 1}, {&c.Transactions, 10_000}, {&c.Rounds, 3}, {&c.Submitters, 1024}, {&c.Latency, 200}} {
+	}{{&c.Validators, 1}, {&c.Transactions, 10_000}, {&c.Rounds, 3}, {&c.Submitters, 2048}, {&c.Latency, 200}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

@@ -12,12 +12,12 @@ import (
 // A bucket is found by its hash, which says what its leaves are; so what is kept is never wrong, whichever
 // version it is of, and is thrown away only to make room.
 const (
-	recentBits   = 5 // of the path, after the segment's, say in which set a bucket is
+	recentBits   = 7 // of the path, after the segment's, say in which set a bucket is
 	recentWays   = 2 // the bucket as it is committed, and as it is staged
 	recentLeaves = 8 // a bucket of more is not kept
 )
 
-// recentSets of all segments together are 9 MB, when there are buckets in all of them.
+// recentSets of all segments together are 36 MB, and as many buckets as transactions may wait and blocks may have, when there are buckets in all of them.
 type recentSets [1 << recentBits][recentWays]keptBucket
 
 // recent keeps leaves of one segment's buckets.
