@@ -36,7 +36,7 @@ func commands(records string) []measurement {
 	return []measurement{
 		{Name: "verify", Command: "verify"},
 		{Name: "issue", Command: "issue"},
-		{Name: "ledger", Command: "ledger --transactions 100000", onDisk: true},
+		{Name: "ledger", Command: "ledger --transactions 200000", onDisk: true},
 		{Name: "ledger-4", Command: "ledger --validators 4 --transactions 80000 --overload 5s", onDisk: true},
 		{Name: "resolve", Command: "resolve", onDisk: true},
 		{Name: "revoke", Command: "revoke", onDisk: true},
