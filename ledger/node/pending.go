@@ -17,7 +17,7 @@ const (
 	// patience is how long what a client offers may have to wait, by the pace of the last blocks: whoever would
 	// wait longer is told at once, and can come again. What a peer passes on was let in there, and is bounded by
 	// number alone.
-	patience = 2500 * time.Millisecond
+	patience = 1700 * time.Millisecond
 	// leastPending and leastPendingBytes may wait whatever the pace was, as it says nothing where there was little
 	// to do. A block has room for as much.
 	leastPending      = 4096
