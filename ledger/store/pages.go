@@ -285,7 +285,7 @@ func (m *mover) read(f *pageFile) error {
 	if int64(cap(m.old)) < f.end {
 		m.old = make([]byte, f.end, f.end+f.end/8)
 	}
-	m.old, m.out, m.at = m.old[:f.end], nil, nil
+	m.old, m.out, m.at = m.old[:f.end], make([]byte, 0, f.begun), nil
 	n, err := f.file.ReadAt(m.old, 0)
 	if n < len(m.old) {
 		return err

@@ -58,6 +58,21 @@ func concurrent(t *testing.T, s store.Store) {
 					t.Error(err)
 					return
 				}
+				snap, err := s.Snapshot()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for kv, err := range snap.Records() {
+					if err != nil || string(kv.Value) != value(int(snap.State().Height)) {
+						t.Errorf("%q in a snapshot of height %d (%v)", kv.Value, snap.State().Height, err)
+						break
+					}
+				}
+				if err := snap.Close(); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
 	}
