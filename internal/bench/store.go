@@ -28,8 +28,9 @@ const (
 	ProofBarBytes  = 1536
 )
 
-// seasonShare of the records are updated, in large commits, before anything is measured: a store that was just
-// filled has tables at the lowest level alone and no page out of use, which makes changes cheaper than they stay.
+// seasonShare of the records, and at least as many as are measured, are updated, in large commits, before anything is measured: a store
+// that was just filled has tables at the lowest level alone and no page out of use, which makes changes cheaper than they stay. A
+// tenth of a million is less than one memtable, and leaves it like that.
 const (
 	seasonShare = 10
 	seasonBatch = 50 // times a commit that is measured
@@ -64,7 +65,7 @@ func (c *StoreConfig) Steps() (n int) {
 		n = plain[len(plain)-1]
 	}
 	for i, size := range c.Sizes {
-		each := size/seasonShare + 2*c.Batch*c.Commits
+		each := c.season(size) + 2*c.Batch*c.Commits
 		n += size + each
 		if i < len(plain) {
 			n += each
@@ -75,6 +76,9 @@ func (c *StoreConfig) Steps() (n int) {
 	}
 	return n
 }
+
+// season is how many updates come before what is measured.
+func (c *StoreConfig) season(size int) int { return max(size/seasonShare, c.Batch*c.Commits) }
 
 func (c *StoreConfig) plainSizes() []int {
 	n := 0
@@ -322,7 +326,7 @@ func (g *grower) fresh(int) int { g.next++; return g.next - 1 }
 // measure seasons a database that has a size, then inserts and updates.
 func (g *grower) measure(ctx context.Context, size int) (inserts, updates speed, err error) {
 	old := func(int) int { return g.random.IntN(size) }
-	if _, err = g.run(ctx, size/seasonShare, seasonBatch*g.Batch, old); err != nil {
+	if _, err = g.run(ctx, g.season(size), seasonBatch*g.Batch, old); err != nil {
 		return inserts, updates, err
 	}
 	if inserts, err = g.run(ctx, g.Batch*g.Commits, g.Batch, g.fresh); err != nil {

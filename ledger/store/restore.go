@@ -205,7 +205,7 @@ func (d *disk) writeTable(t *table) error {
 	}
 	opts := PebbleOptions(d.opts.Settings)
 	opts.EnsureDefaults()
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), opts.MakeWriterOptions(len(opts.Levels)-1, d.db.TableFormat()))
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(newTableFile(file)), opts.MakeWriterOptions(len(opts.Levels)-1, d.db.TableFormat()))
 	from, key := 0, []byte(nil)
 	for i := range t.keys {
 		key = append(append(key[:0], rowRecord), t.keys[i][:]...)

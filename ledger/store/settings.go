@@ -36,11 +36,11 @@ func PebbleOptions(s Settings) *pebble.Options {
 		s.FS = vfs.Default
 	}
 	o := &pebble.Options{
-		FS:                          s.FS,
+		FS:                          tableFS{s.FS},
 		CacheSize:                   s.CacheBytes,
 		MemTableSize:                s.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       12, // six memtables are merged into the base level at once, which is rewritten for each time
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               256 << 20, // as much as is merged into it at once, so that it is not rewritten for little
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -53,6 +53,8 @@ func PebbleOptions(s Settings) *pebble.Options {
 			},
 		},
 	}
+	// Each table that is written is synced and later removed, which takes the disk as long as writing some MB.
+	o.TargetFileSizes[0] = 8 << 20 // of the base level twice as much, and so on
 	for i := range o.Levels {
 		// Keys and most values are hashes, signatures and keys, which do not compress.
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }

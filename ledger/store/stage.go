@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -62,7 +63,7 @@ func (d *disk) Stage(changes []Change) (*Staged, error) {
 	err = inParallel(workers, len(next.parts),
 		func() (*stager, error) { return &stager{bucket: d.opts.Bucket, batch: d.db.NewBatch(), store: d}, nil },
 		func(s *stager, i int) error { return s.segment(&next.parts[i]) },
-		func(s *stager) error { stagers <- s; return s.reader.close() })
+		func(s *stager) error { err := s.finish(0); stagers <- s; return errors.Join(err, s.reader.close()) })
 	close(stagers)
 	if err != nil {
 		return nil, err
@@ -110,14 +111,28 @@ type stager struct {
 	after  []proof.Leaf // scratch
 	grown  segment
 
+	spots []spot
+	ahead []view // segments that were looked into and not updated, the oldest first
+	far   int    // changes in them
+	view  view   // of the segment being worked on
+	turn  int    // which of its buckets is next
+	spare []view // memory of views that are done with
+}
+
+// farAhead is how many changes a worker looks ahead. Those of one segment are too few: where a page has to come from the
+// disk, behind what merging reads and writes there, it takes as long as several hundred changes.
+const farAhead = 2048
+
+// view is what lookAhead knows of a segment.
+type view struct {
+	part  *part
 	found []found // buckets that changes are in, in the order of update
-	turn  int     // which of them is next
 	known []proof.Leaf
 }
 
 // found is what lookAhead knows of a bucket.
 type found struct {
-	from, to   int // its leaves in stager.known
+	from, to   int // its leaves in view.known
 	proven, ok bool
 }
 
@@ -130,41 +145,62 @@ func (d *disk) recordRows() (*pebble.Iterator, error) {
 	return rows, nil
 }
 
+// segment looks into a segment. Those before it are updated as soon as enough others are ahead.
 func (s *stager) segment(p *part) error {
-	s.seg, s.part = s.store.segs[p.segment], p
-	// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
-	p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
-	p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
-	p.pages = make([]byte, 0, (s.bucket*3/4+1)*pageUnit*len(p.todo))
-	s.lookAhead(p.todo)
-	top, err := s.update(0, segmentDepth, p.todo)
-	p.top = top
-	return err
+	s.ahead = append(s.ahead, s.lookAhead(p))
+	s.far += len(p.todo)
+	return s.finish(farAhead)
 }
 
-// lookAhead finds the buckets that the changes are in, and their leaves as far as that takes no waiting. The system
-// begins to fetch the pages of the others, all of a segment at once; update would wait for one after the other.
-func (s *stager) lookAhead(todo []pending) {
-	s.found, s.known, s.turn = s.found[:0], s.known[:0], 0
-	last := uint32(0)
-	for i := range todo {
-		at, depth := s.seg.find(&todo[i].keyHash)
-		if i > 0 && at == last {
+// finish updates what is ahead, until no more than far changes are.
+func (s *stager) finish(far int) error {
+	for len(s.ahead) > 0 && s.far > far {
+		s.view, s.ahead, s.turn = s.ahead[0], s.ahead[1:], 0
+		p := s.view.part
+		s.far -= len(p.todo)
+		s.seg, s.part = s.store.segs[p.segment], p
+		// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
+		p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
+		p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
+		p.pages = make([]byte, 0, (s.bucket*3/4+1)*pageUnit*len(p.todo))
+		top, err := s.update(0, segmentDepth, p.todo)
+		if err != nil {
+			s.ahead = nil
+			return err
+		}
+		p.top = top
+		s.spare = append(s.spare, s.view)
+	}
+	return nil
+}
+
+// lookAhead finds the buckets that a segment's changes are in, and their leaves as far as that takes no waiting. The system
+// begins to fetch the pages of the others, all that are ahead at once; update would wait for one after the other.
+func (s *stager) lookAhead(p *part) view {
+	v := view{part: p}
+	if n := len(s.spare); n > 0 {
+		v.found, v.known, s.spare = s.spare[n-1].found[:0], s.spare[n-1].known[:0], s.spare[:n-1]
+	}
+	seg := s.store.segs[p.segment]
+	s.spots = seg.walk(s.spots[:0], p.todo)
+	for i := range s.spots {
+		at, depth := s.spots[i].at, s.spots[i].depth
+		if i > 0 && at == s.spots[i-1].at {
 			continue
 		}
-		last = at
-		leaves, proven, ok := s.store.foundLeaves(&s.seg[at], placeOf(&todo[i].keyHash, depth), &s.reader, s.store.readOrFetch)
-		from := len(s.known)
-		s.known = append(s.known, leaves...)
-		s.found = append(s.found, found{from: from, to: len(s.known), proven: proven, ok: ok})
+		leaves, proven, ok := s.store.foundLeaves(&seg[at], placeOf(&p.todo[i].keyHash, depth), &s.reader, s.store.readOrFetch)
+		from := len(v.known)
+		v.known = append(v.known, leaves...)
+		v.found = append(v.found, found{from: from, to: len(v.known), proven: proven, ok: ok})
 	}
+	return v
 }
 
 // foundAhead is the next bucket, as lookAhead found it.
 func (s *stager) foundAhead() (leaves []proof.Leaf, proven, ok bool) {
-	f := s.found[s.turn]
+	f := s.view.found[s.turn]
 	s.turn++
-	return s.known[f.from:f.to], f.proven, f.ok
+	return s.view.known[f.from:f.to], f.proven, f.ok
 }
 
 // update computes the place of element at after the changes, all of which belong below it.

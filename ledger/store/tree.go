@@ -87,6 +87,32 @@ func (seg segment) find(keyHash *hufu.Digest) (at uint32, depth int) {
 	return at, depth
 }
 
+// spot is a place in a segment.
+type spot struct {
+	at    uint32
+	depth int
+}
+
+// walk appends the bucket of each change, as find finds it. It goes down one level of all at a time: a large trie is in no
+// cache, and what many wait for they wait for together.
+func (seg segment) walk(spots []spot, todo []pending) []spot {
+	for range todo {
+		spots = append(spots, spot{depth: segmentDepth})
+	}
+	for deeper := true; deeper; {
+		deeper = false
+		for i := range spots {
+			b := &spots[i]
+			if kids := seg[b.at].children(); kids != 0 {
+				b.at = kids + uint32(proof.Bit(&todo[i].keyHash, b.depth))
+				b.depth++
+				deeper = true
+			}
+		}
+	}
+	return spots
+}
+
 // crown is the part above the segments, as a heap: 1 is the root, 2i and 2i+1 are below i, and
 // segment s is at 256+s.
 type crown [2 * segments]proof.Node
