@@ -24,7 +24,8 @@ func TestMeasureStore(t *testing.T) {
 			}
 		}
 		if s.Records != c.Sizes[i] || s.Stored != s.Records+1000 || s.ProofBytes <= 0 || s.OpenMillis <= 0 || s.PagesBytes <= 0 ||
-			s.DiskBytes <= s.PagesBytes || (i < 1) != (s.PlainDiskBytes > 0) || s.Fill.PerS <= 0 || s.Cost.Updates != f.Sizes[0].Updates.PerS/s.Updates.PerS {
+			s.DiskBytes <= s.PagesBytes || (i < 1) != (s.PlainDiskBytes > 0) || s.Fill.PerS <= 0 || s.Cost.Updates != f.Sizes[0].Updates.PerS/s.Updates.PerS ||
+			s.Cost.InsertsMerged != f.Sizes[0].Inserts.MergedPerS/s.Inserts.MergedPerS || s.Cost.UpdatesCPU != s.Updates.Micros/f.Sizes[0].Updates.Micros {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -162,7 +162,7 @@ func (s *stager) finish(far int) error {
 		// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
 		p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
 		p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
-		p.pages = make([]byte, 0, (s.bucket*3/4+1)*pageUnit*len(p.todo))
+		p.pages = make([]byte, 0, s.ample()*pageUnit*len(p.todo))
 		top, err := s.update(0, segmentDepth, p.todo)
 		if err != nil {
 			s.ahead = nil
@@ -174,12 +174,17 @@ func (s *stager) finish(far int) error {
 	return nil
 }
 
+// ample is more leaves than most buckets have.
+func (s *stager) ample() int { return s.bucket*3/4 + 1 }
+
 // lookAhead finds the buckets that a segment's changes are in, and their leaves as far as that takes no waiting. The system
 // begins to fetch the pages of the others, all that are ahead at once; update would wait for one after the other.
 func (s *stager) lookAhead(p *part) view {
 	v := view{part: p}
 	if n := len(s.spare); n > 0 {
 		v.found, v.known, s.spare = s.spare[n-1].found[:0], s.spare[n-1].known[:0], s.spare[:n-1]
+	} else {
+		v.found, v.known = make([]found, 0, len(p.todo)), make([]proof.Leaf, 0, s.ample()*len(p.todo))
 	}
 	seg := s.store.segs[p.segment]
 	s.spots = seg.walk(s.spots[:0], p.todo)
