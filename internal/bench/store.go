@@ -131,8 +131,8 @@ type StoreRate struct {
 	CPURatio        float64 `json:"cpu_ratio,omitempty"`
 }
 
-// StoreCost is what one more record takes, beside what it took at the first size. The bar is about the whole of it: what was put
-// off is two fifths of it at a million records, and a tenth at 100 million, where merging has to keep up.
+// StoreCost is what one more record takes, beside what it took at the first size. The bar is about the whole of it: a hundred
+// commits put off a large part of merging at a million records, and little at 100 million, where it has to keep up.
 type StoreCost struct {
 	Inserts       float64 `json:"inserts"` // elapsed, of the commits alone
 	Updates       float64 `json:"updates"`
