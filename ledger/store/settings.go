@@ -40,7 +40,7 @@ func PebbleOptions(s Settings) *pebble.Options {
 		CacheSize:                   s.CacheBytes,
 		MemTableSize:                s.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       12, // six memtables are merged into the base level at once, which is rewritten for each time
+		L0CompactionThreshold:       12, // six memtables at once are merged into the base level, which is rewritten each time
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               256 << 20, // as much as is merged into it at once, so that it is not rewritten for little
 		FormatMajorVersion:          pebble.FormatNewest,
