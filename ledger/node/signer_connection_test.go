@@ -110,6 +110,8 @@ func TestSignerLogsOnce(t *testing.T) {
 	var log lines
 	stop := signing(t, signer, k, connection)
 	done := listening(&log)
+	// What was told is forgotten with the connection of the signer, which may come a moment after its key is known.
+	eventually(t, "the signer is there", func() bool { return log.count("the signer is connected") > 0 })
 	for round := range 2 {
 		for range knocks {
 			c, err := net.Dial("tcp", address)
