@@ -355,7 +355,7 @@ func printStore(w io.Writer, f *bench.StoreFigures) {
 	}
 	fmt.Fprintf(w, "                bars: updates at 10 million records at least %.1f of plain pebble, goal %.1f; a proof at most %d µs and %d bytes;\n",
 		bench.StoreBar, bench.StoreGoal, bench.ProveBarMicros, bench.ProofBarBytes)
-	fmt.Fprintf(w, "                a record at 100 million at most %.1f × what it takes at 1 million\n", bench.StoreCostBar)
+	fmt.Fprintf(w, "                a record at 100 million, with what is merged for it, at most %.1f × what it takes at 1 million\n", bench.StoreCostBar)
 }
 
 func printStoreSize(w io.Writer, s *bench.StoreSize, compare bool) {

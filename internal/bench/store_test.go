@@ -38,6 +38,16 @@ func TestMeasureStore(t *testing.T) {
 	}
 }
 
+// A small store is used as long as is measured before it is, a large one for a tenth of its records.
+func TestSeason(t *testing.T) {
+	c := StoreConfig{Batch: 100, Commits: 10}
+	for size, want := range map[int]int{1000: 1000, 10_000: 1000, 100_000: 10_000} {
+		if got := c.season(size); got != want {
+			t.Errorf("%d updates of %d records, not %d", got, size, want)
+		}
+	}
+}
+
 func TestStoreNeedsRoom(t *testing.T) {
 	c := StoreConfig{Dir: t.TempDir(), Sizes: []int{1000, 1 << 50}, PlainUpTo: 1000, Batch: 500, Commits: 2, ValueSize: 64}
 	if _, err := MeasureStore(t.Context(), c); err == nil || !strings.Contains(err.Error(), "GB free") {

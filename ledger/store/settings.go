@@ -53,7 +53,7 @@ func PebbleOptions(s Settings) *pebble.Options {
 			},
 		},
 	}
-	// Each table that is written is synced and later removed, which takes the disk as long as writing some MB.
+	// Each table that is written is synced, and removed when it was merged: with larger ones that is done less often.
 	o.TargetFileSizes[0] = 8 << 20 // of the base level twice as much, and so on
 	for i := range o.Levels {
 		// Keys and most values are hashes, signatures and keys, which do not compress.
