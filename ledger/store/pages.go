@@ -27,7 +27,7 @@ import (
 // a page's place, or nothing, or a file that cannot be read, means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
 // files can do more harm than to make the next changes slower, each until its bucket has a page again.
 //
-// A file is only appended to. When half as much again was appended as it began with, and pagesSlack, its segment's next
+// A file is only appended to. When it has half as much again as it began with, and pagesSlack, its segment's next
 // checkpoint begins a new one with the pages that are still in use.
 
 // pageRef is where a page is: its first unit in the file and, in the low bits, how many leaves it has.
@@ -94,7 +94,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type pageFile struct {
 	number uint64   // version whose checkpoint began it
 	file   vfs.File // nil when there is none yet, or none that can be used
-	begun  int64    // size in bytes when it began
+	begun  int64    // bytes of it that were in use when it began or was opened
 	end    int64    // where the next page goes
 }
 
@@ -118,7 +118,7 @@ func (d *disk) openPages() {
 		case number != d.pages[seg].number:
 			err = errors.Join(err, d.opts.FS.Remove(d.pagesPath(name)))
 		case d.pages[seg].file == nil:
-			err = errors.Join(err, d.pages[seg].open(d.opts.FS, d.pagesPath(name)))
+			err = errors.Join(err, d.pages[seg].open(d.opts.FS, d.pagesPath(name), d.segs[seg].pagesInUse()))
 		}
 	}
 	if err != nil {
@@ -133,7 +133,9 @@ func parsePagesName(name string) (seg int, number uint64, ok bool) {
 	return int(s), n, err == nil && err2 == nil && pagesName(int(s), n) == name
 }
 
-func (f *pageFile) open(files vfs.FS, path string) error {
+// open opens the file, of which so many bytes are in use. What else it holds was appended to it: counted as what it began
+// with, it would be kept through every start.
+func (f *pageFile) open(files vfs.FS, path string, inUse int64) error {
 	file, err := files.OpenReadWrite(path, pageCategory)
 	if err != nil {
 		return err
@@ -143,7 +145,7 @@ func (f *pageFile) open(files vfs.FS, path string) error {
 		return errors.Join(err, file.Close())
 	}
 	size := (info.Size() + pageUnit - 1) / pageUnit * pageUnit
-	f.file, f.begun, f.end = file, size, max(size, pageUnit)
+	f.file, f.begun, f.end = file, inUse, max(size, pageUnit)
 	return nil
 }
 

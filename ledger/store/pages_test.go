@@ -309,20 +309,24 @@ func TestPagesComeBack(t *testing.T) {
 	p.check(t, dir, crashOptions(), p.at, p.at)
 }
 
-// TestPagesAreWrittenAnew bounds a segment's file, of which there is one.
+// TestPagesAreWrittenAnew bounds a segment's file, of which there is one, however often the store is opened.
 func TestPagesAreWrittenAnew(t *testing.T) {
-	dir := fastDir(t)
-	p := grown(t, dir, 1)
-	p.goOn(t, dir, crashOptions(), 600)
-	files, err := filepath.Glob(filepath.Join(dir, "pages", fmt.Sprintf("%02x-*", busySegment)))
-	if err != nil || len(files) != 1 || strings.HasSuffix(files[0], "-0") {
-		t.Fatalf("%q (%v)", files, err)
+	for _, starts := range []int{1, 60} {
+		dir := fastDir(t)
+		p := grown(t, dir, 1)
+		for range starts {
+			p.goOn(t, dir, crashOptions(), 600/starts)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "pages", fmt.Sprintf("%02x-*", busySegment)))
+		if err != nil || len(files) != 1 || strings.HasSuffix(files[0], "-0") {
+			t.Fatalf("%d starts: %q (%v)", starts, files, err)
+		}
+		info, err := os.Stat(files[0])
+		if err != nil || info.Size() > 400<<10 {
+			t.Fatalf("%d starts: %d bytes for 200 records (%v)", starts, info.Size(), err)
+		}
+		p.check(t, dir, crashOptions(), p.at, p.at)
 	}
-	info, err := os.Stat(files[0])
-	if err != nil || info.Size() > 400<<10 {
-		t.Fatalf("%d bytes for 200 records (%v)", info.Size(), err)
-	}
-	p.check(t, dir, crashOptions(), p.at, p.at)
 }
 
 // TestPagesFail lets every access to pages fail, or every write.

@@ -180,6 +180,15 @@ func (seg segment) setPages(at uint32, pages []pageRef) []pageRef {
 	return pages[1:]
 }
 
+// pagesInUse is how many bytes of its file the segment's pages take, with the empty unit.
+func (seg segment) pagesInUse() int64 {
+	n := int64(pageUnit)
+	for i := range seg {
+		n += int64(seg[i].page().size())
+	}
+	return n
+}
+
 const (
 	shapeEmpty  = 0
 	shapeInner  = 1
