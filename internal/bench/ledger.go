@@ -97,7 +97,7 @@ func (c LedgerConfig) Steps() int {
 	return 2*c.Rounds*c.Transactions + c.Latency
 }
 
-// MeasureLedger runs both kinds of nodes in turns, then the parts alone, then too much load, then single
+// MeasureLedger runs both kinds of nodes and the parts alone in turns, then too much load, then single
 // transactions.
 func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	c.defaults()
@@ -113,9 +113,6 @@ func MeasureLedger(ctx context.Context, c LedgerConfig) (LedgerFigures, error) {
 	}
 	f.TxBytes = len(l.txs[0])
 	if err := l.throughput(ctx, &f); err != nil {
-		return f, err
-	}
-	if err := l.parts(ctx, &f); err != nil {
 		return f, err
 	}
 	for _, each := range []*float64{&f.CPU.Verification, &f.CPU.Store, &f.CPU.Rules} {
@@ -167,10 +164,12 @@ func (l *ledgerBench) with(ctx context.Context, start starter, work func(*valida
 	return errors.Join(work(v), v.stop())
 }
 
-// throughput lets both kinds of nodes commit all transactions, in turns.
+// throughput lets both kinds of nodes commit all transactions, and measures the parts alone, in turns: what the
+// machine does to one of them for some seconds it does to the others as well.
 func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	var ours, bare, ratios []float64
 	var total, engine spent
+	var alone parts
 	var blocks hufu.Height
 	for round := range l.Rounds {
 		var took [2]spent
@@ -190,6 +189,9 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 				return err
 			}
 		}
+		if err := l.parts(ctx, max(1, (round+1)*l.Transactions/int(max(blocks, 1))), f, &alone); err != nil {
+			return err
+		}
 		engine.add(took[0])
 		total.add(took[1])
 		bare = append(bare, perSecond(l.Transactions, took[0].wall))
@@ -200,6 +202,9 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	f.TxPerS, f.BareTxPerS, f.Ratio = median(ours), median(bare), median(ratios)
 	f.ReplayRatio = f.ReplayTxPerS / f.TxPerS
 	f.CPU.Total, f.CPU.Engine = micros(all, total.cpu), micros(all, engine.cpu)
+	f.CPU.Verification, f.CPU.Store = micros(all, alone.verification.cpu), micros(all, alone.storing.cpu)
+	// Blocks of transactions that nobody admitted before: execution verifies them, in the same batches.
+	f.CPU.Rules = max(0, micros(all, alone.execution.cpu)-f.CPU.Verification-f.CPU.Store)
 	f.BlockTxs = float64(all) / float64(max(blocks, 1))
 	return nil
 }

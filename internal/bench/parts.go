@@ -20,14 +20,16 @@ import (
 // batchSize is the signatures in a batch: from here on, batches get no cheaper per signature.
 const batchSize = 1024
 
-// parts measures what the ledger is composed of, each alone in the process.
-func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures) error {
+// parts is what the ledger is composed of.
+type parts struct{ verification, execution, storing spent }
+
+// parts measures each alone in the process, with so many transactions in a block, and adds to sum.
+func (l *ledgerBench) parts(ctx context.Context, blockTxs int, f *LedgerFigures, sum *parts) error {
 	verifying, err := l.verification()
 	if err != nil {
 		return err
 	}
-	f.CPU.Verification = micros(len(l.txs), verifying.cpu)
-	executing, commits, err := l.execution(ctx, int(f.BlockTxs), f)
+	executing, commits, err := l.execution(ctx, blockTxs, f)
 	if err != nil {
 		return err
 	}
@@ -35,9 +37,9 @@ func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures) error {
 	if err != nil {
 		return err
 	}
-	f.CPU.Store = micros(len(l.txs), storing.cpu)
-	// Blocks of transactions that nobody admitted before: execution verifies them, in the same batches.
-	f.CPU.Rules = max(0, micros(len(l.txs), executing.cpu)-f.CPU.Verification-f.CPU.Store)
+	sum.verification.add(verifying)
+	sum.execution.add(executing)
+	sum.storing.add(storing)
 	return nil
 }
 
@@ -92,12 +94,12 @@ func (l *ledgerBench) execution(ctx context.Context, blockTxs int, f *LedgerFigu
 	}
 	took, err = measure(func() error {
 		height := hufu.Height(0)
-		for from := 0; from < len(l.txs); from += max(blockTxs, 1) {
+		for from := 0; from < len(l.txs); from += blockTxs {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			height++
-			b := node.Block{Height: height, Time: genesis.Time, Txs: l.txs[from:min(from+max(blockTxs, 1), len(l.txs))]}
+			b := node.Block{Height: height, Time: genesis.Time, Txs: l.txs[from:min(from+blockTxs, len(l.txs))]}
 			o, err := e.Run(b)
 			if err != nil {
 				return err
