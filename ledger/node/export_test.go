@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/p2p"
@@ -303,6 +305,15 @@ func TwoVotes(n *Node, height hufu.Height, validator keys.Signer) (types.Evidenc
 		}
 	}
 	return types.NewDuplicateVoteEvidence(votes[0], votes[1], b.Time, b.ValidatorSet)
+}
+
+// Kept tells whether anything still refers to what the node's application has in memory.
+func (n *Node) Kept() func() bool {
+	of := weak.Make(n.app)
+	return func() bool {
+		runtime.GC()
+		return of.Value() != nil
+	}
 }
 
 // Accuse gives evidence to the node as a peer does.

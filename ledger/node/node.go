@@ -439,6 +439,9 @@ func (n *Node) release() error {
 		errs = append(errs, n.engine.Stop())
 		n.engine.Wait()
 	}
+	if n.engine != nil { // which leaves this running, and with it keeps all that the application has in memory
+		errs = append(errs, n.engine.ProxyApp().Stop())
+	}
 	for _, r := range n.remotes {
 		errs = append(errs, r.Close())
 	}

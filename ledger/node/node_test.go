@@ -44,6 +44,27 @@ func start(t *testing.T, n *sample.Network, cfg node.Config) *node.Node {
 	return running
 }
 
+// TestStoppedIsLetGo stops a node in a process that goes on: nothing keeps its memory.
+func TestStoppedIsLetGo(t *testing.T) {
+	network, cfg := found(t)
+	n, err := node.Start(t.Context(), cfg, network.Members[0].Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _, err := network.CreateDID(0)
+	if err == nil {
+		err = n.Broadcast(t.Context(), raw)
+	}
+	kept := n.Kept()
+	if !kept() {
+		t.Error("a running node has no memory")
+	}
+	if err := errors.Join(err, n.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the memory is let go", func() bool { return !kept() })
+}
+
 func connect(t *testing.T, n *sample.Network, url string) *client.Client {
 	t.Helper()
 	trust, err := client.ParseGenesis(n.Genesis)
