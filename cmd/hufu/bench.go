@@ -40,7 +40,7 @@ const (
 	benchSubmitters    = 2048
 	benchLatency       = 200
 	benchRecords       = 1_000_000
-	benchCommits       = 100 // so many that merging has to keep up
+	benchCommits       = 500 // so many that merging has to keep up: memtables are merged six at a time, and one has a quarter of a million records
 	benchCommit        = 10_000
 	benchValue         = 200
 	benchMost          = 100_000_000
@@ -181,7 +181,7 @@ func (a *app) benchStoreCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
 		Short: "Records written per second with an fsync, beside plain pebble",
-		Long: `Fills the authenticated store as from a snapshot and updates a tenth of it, then inserts and updates
+		Long: `Fills the authenticated store as from a snapshot and updates a tenth of it, then updates and inserts
 records in commits that are synced to the disk one by one, and does the same with plain pebble under the same
 settings: what authentication costs. With several sizes each is measured: what size costs. A hundred million
 records of 200 bytes take up to 50 GB of disk, which must be free; --plain-up-to spares plain pebble the larger
@@ -198,7 +198,7 @@ sizes.`,
 				if err := atLeast("records", n, least); err != nil {
 					return err
 				}
-				least = n + cfg.Batch*cfg.Commits // what is inserted at that size
+				least = n + cfg.Inserts(n)
 			}
 			return a.runBench(a.benchStore(c.Context(), dir, cfg))
 		},
@@ -207,7 +207,7 @@ sizes.`,
 	f.IntSliceVar(&cfg.Sizes, "records", []int{benchRecords}, "sizes at which inserts and updates are measured, ascending")
 	f.IntVar(&cfg.PlainUpTo, "plain-up-to", benchMost, "largest size at which plain pebble is measured beside")
 	f.IntVar(&cfg.Batch, "batch", benchCommit, "records in a commit")
-	f.IntVar(&cfg.Commits, "commits", benchCommits, "measured, of inserts and of updates")
+	f.IntVar(&cfg.Commits, "commits", benchCommits, "measured, of updates, and of inserts as long as they do not more than double the records")
 	f.IntVar(&cfg.ValueSize, "value-bytes", benchValue, "size of a value")
 	dirFlag(c, &dir)
 	return c

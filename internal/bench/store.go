@@ -28,7 +28,7 @@ const (
 	ProofBarBytes  = 1536
 )
 
-// seasonShare of the records, and at least as many as are measured, are updated, in large commits, before anything is measured: a store
+// seasonShare of the records, and at least as many as are inserted, are updated, in large commits, before anything is measured: a store
 // that was just filled has tables at the lowest level alone and no page out of use, which makes changes cheaper than they stay. A
 // tenth of a million is less than one memtable, and leaves it like that.
 const (
@@ -50,10 +50,10 @@ const proofs = 20_000
 // StoreConfig says what to measure.
 type StoreConfig struct {
 	Dir       string   // for both databases, one after the other; nothing is left in it
-	Sizes     []int    // records in the databases when they are measured; ascending, each by at least Batch × Commits
+	Sizes     []int    // records in the databases when they are measured; ascending, each by at least what is inserted at the one before
 	PlainUpTo int      // plain pebble is measured beside at sizes up to this
 	Batch     int      // records in a commit
-	Commits   int      // measured at each size, of inserts and of updates
+	Commits   int      // measured at each size, of updates, and of inserts at most: see Inserts
 	ValueSize int      // bytes
 	Progress  Progress // told of each record
 }
@@ -65,20 +65,23 @@ func (c *StoreConfig) Steps() (n int) {
 		n = plain[len(plain)-1]
 	}
 	for i, size := range c.Sizes {
-		each := c.season(size) + 2*c.Batch*c.Commits
+		each := c.season(size) + c.Batch*c.Commits + c.Inserts(size)
 		n += size + each
 		if i < len(plain) {
 			n += each
 		}
-	}
-	if len(plain) > 1 {
-		n -= c.Batch * c.Commits * (len(plain) - 1) // what was inserted at a size counts for the next
+		if i < len(plain)-1 {
+			n -= c.Inserts(size) // which counts for the next
+		}
 	}
 	return n
 }
 
+// Inserts is how many are measured at a size: no more than double it.
+func (c *StoreConfig) Inserts(size int) int { return min(c.Batch*c.Commits, size) }
+
 // season is how many updates come before what is measured.
-func (c *StoreConfig) season(size int) int { return max(size/seasonShare, c.Batch*c.Commits) }
+func (c *StoreConfig) season(size int) int { return max(size/seasonShare, c.Inserts(size)) }
 
 func (c *StoreConfig) plainSizes() []int {
 	n := 0
@@ -131,8 +134,8 @@ type StoreRate struct {
 	CPURatio        float64 `json:"cpu_ratio,omitempty"`
 }
 
-// StoreCost is what one more record takes, beside what it took at the first size. The bar is about the whole of it: a hundred
-// commits put off a large part of merging at a million records, and little at 100 million, where it has to keep up.
+// StoreCost is what one more record takes, beside what it took at the first size. The bar is about the whole of it: commits put off a
+// part of merging, of which the inserts that double a store of a million make a large part.
 type StoreCost struct {
 	Inserts       float64 `json:"inserts"` // elapsed, of the commits alone
 	Updates       float64 `json:"updates"`
@@ -286,7 +289,7 @@ func (c *StoreConfig) room() error {
 			return
 		}
 		n := sizes[len(sizes)-1]
-		if bytes := float64(n+c.Batch*c.Commits) * (overhead + factor*float64(len(storeKey(0))+c.ValueSize)); bytes > need {
+		if bytes := float64(n+c.Inserts(n)) * (overhead + factor*float64(len(storeKey(0))+c.ValueSize)); bytes > need {
 			need, most = bytes, n
 		}
 	}
@@ -327,16 +330,16 @@ func (c *StoreConfig) grower(commit func([]store.Change) error) *grower {
 
 func (g *grower) fresh(int) int { g.next++; return g.next - 1 }
 
-// measure seasons a database that has a size, then inserts and updates.
+// measure seasons a database that has a size, then updates and inserts.
 func (g *grower) measure(ctx context.Context, size int) (inserts, updates speed, err error) {
 	old := func(int) int { return g.random.IntN(size) }
 	if _, err = g.run(ctx, g.season(size), seasonBatch*g.Batch, old); err != nil {
 		return inserts, updates, err
 	}
-	if inserts, err = g.run(ctx, g.Batch*g.Commits, g.Batch, g.fresh); err != nil {
+	if updates, err = g.run(ctx, g.Batch*g.Commits, g.Batch, old); err != nil {
 		return inserts, updates, err
 	}
-	updates, err = g.run(ctx, g.Batch*g.Commits, g.Batch, old)
+	inserts, err = g.run(ctx, g.Inserts(size), g.Batch, g.fresh)
 	return inserts, updates, err
 }
 
