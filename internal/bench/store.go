@@ -121,7 +121,7 @@ type StoreSize struct {
 
 // StoreRate is one kind of change. The ratios are the store's share of plain pebble's rate; 0 when that
 // was not measured. A database that is written to puts off merging what was written, up to a limit: PerS leaves out what
-// was put off when the last commit returned, MergedPerS counts the time until it is done.
+// was put off when the last commit returned, MergedPerS and Micros count it until all is merged with the level below.
 type StoreRate struct {
 	PerS            float64 `json:"per_s"`
 	PlainPerS       float64 `json:"plain_per_s,omitempty"`
@@ -129,7 +129,7 @@ type StoreRate struct {
 	MergedPerS      float64 `json:"merged_per_s,omitempty"`
 	PlainMergedPerS float64 `json:"plain_merged_per_s,omitempty"`
 	MergedRatio     float64 `json:"merged_ratio,omitempty"`
-	Micros          float64 `json:"cpu_micros"` // processor time of one record, until the compactions that follow are done
+	Micros          float64 `json:"cpu_micros"` // processor time of one record, with all merging
 	PlainMicros     float64 `json:"plain_cpu_micros,omitempty"`
 	CPURatio        float64 `json:"cpu_ratio,omitempty"`
 }
@@ -182,12 +182,18 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 		return nil
 	}
 	dir := filepath.Join(c.Dir, "plain")
-	db, err := pebble.Open(dir, store.PebbleOptions(store.Settings{CacheBytes: store.StateCache, MemTableBytes: store.StateMemTable}))
+	open := func() (*pebble.DB, error) { return pebble.Open(dir, databaseOptions()) }
+	db, err := open()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close(), os.RemoveAll(dir)) }()
-	g := c.grower(func(changes []store.Change) error {
+	defer func() {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
+	g := c.grower(dir, func(changes []store.Change) error {
 		b := db.NewBatch()
 		for _, x := range changes {
 			if err := b.Set(x.Key, x.Value, nil); err != nil {
@@ -195,6 +201,13 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 			}
 		}
 		return b.Commit(pebble.Sync)
+	}, func(meanwhile func() error) error {
+		err := db.Close()
+		db = nil // which must not be closed twice
+		if err = errors.Join(err, meanwhile()); err == nil {
+			db, err = open()
+		}
+		return err
 	})
 	for i := range c.plainSizes() {
 		s := &sizes[i]
@@ -233,12 +246,21 @@ func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 	if s.Fill, err = c.restore(ctx, disk, s.Records); err != nil {
 		return err
 	}
-	g := c.grower(func(changes []store.Change) error {
+	g := c.grower(dir, func(changes []store.Change) error {
 		staged, err := disk.Stage(changes)
 		if err != nil {
 			return err
 		}
 		return disk.Commit(staged, disk.State().Height+1, nil)
+	}, func(meanwhile func() error) error {
+		if err := errors.Join(disk.Close(), meanwhile()); err != nil {
+			return err
+		}
+		again, err := store.Open(dir, store.Options{})
+		if err == nil {
+			disk = again
+		}
+		return err
 	})
 	g.next = s.Records
 	inserts, updates, err := g.measure(ctx, s.Records)
@@ -308,7 +330,9 @@ func (c *StoreConfig) room() error {
 // grower makes records for one database.
 type grower struct {
 	*StoreConfig
+	dir    string // of the database
 	commit func([]store.Change) error
+	aside  func(meanwhile func() error) error // closes the database for that long
 	random *rand.Rand
 	next   int           // number of the next new record
 	making time.Duration // processor time of making one change
@@ -316,8 +340,8 @@ type grower struct {
 
 type speed struct{ perS, mergedPerS, micros float64 }
 
-func (c *StoreConfig) grower(commit func([]store.Change) error) *grower {
-	g := &grower{StoreConfig: c, commit: commit, random: rand.New(rand.NewPCG(1, 2))}
+func (c *StoreConfig) grower(dir string, commit func([]store.Change) error, aside func(func() error) error) *grower {
+	g := &grower{StoreConfig: c, dir: dir, commit: commit, aside: aside, random: rand.New(rand.NewPCG(1, 2))}
 	took, _ := measure(func() error {
 		for i := range 10 {
 			g.batch(c.Batch, func(at int) int { return i*c.Batch + at })
@@ -343,8 +367,8 @@ func (g *grower) measure(ctx context.Context, size int) (inserts, updates speed,
 	return inserts, updates, err
 }
 
-// run makes n changes to records of these numbers. Elapsed is the time of the commits, not of making
-// records, and the same with what is merged after them; processor time is counted until the database is at rest.
+// run makes n changes to records of these numbers, and has all of it merged. Elapsed is the time of the commits, not of making
+// records, and the same with merging; processor time is that of both.
 func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (speed, error) {
 	var spent time.Duration
 	worked := CPUTime()
@@ -360,20 +384,44 @@ func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (s
 		spent += time.Since(start)
 		g.Progress.done(len(changes))
 	}
-	committed := time.Now()
-	merged, err := settle(ctx)
+	merging, err := settle(ctx)
 	if err != nil {
 		return speed{}, err
 	}
-	return speed{
-		perS: perSecond(n, spent), mergedPerS: perSecond(n, spent+merged.Sub(committed)),
-		micros: micros(n, CPUTime()-worked-time.Duration(n)*g.making),
-	}, nil
+	cpu := CPUTime() - worked - time.Duration(n)*g.making
+	if err := g.aside(func() error {
+		more, err := merge(ctx, g.dir)
+		merging, cpu = merging+more.wall, cpu+more.cpu
+		return err
+	}); err != nil {
+		return speed{}, err
+	}
+	return speed{perS: perSecond(n, spent), mergedPerS: perSecond(n, spent+merging), micros: micros(n, cpu)}, nil
 }
 
-// settle waits until nothing goes on in this process any more, and says since when: compactions and what they make to be
+// databaseOptions are those of the store's database, and of plain pebble.
+func databaseOptions() *pebble.Options {
+	return store.PebbleOptions(store.Settings{CacheBytes: store.StateCache, MemTableBytes: store.StateMemTable})
+}
+
+// merge does all that a database puts off until more comes: what is in its log becomes tables, and these, which it gathers, are merged
+// with the level below.
+func merge(ctx context.Context, dir string) (took spent, err error) {
+	o := databaseOptions()
+	o.L0CompactionThreshold = 1
+	cpu, start := CPUTime(), time.Now()
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return took, err
+	}
+	opened := time.Since(start)
+	merging, err := settle(ctx)
+	return spent{cpu: CPUTime() - cpu, wall: opened + merging}, errors.Join(err, db.Close())
+}
+
+// settle waits until nothing goes on in this process any more, and says how long something did: compactions and what they make to be
 // collected. One that waits for the disk takes no processor time for a moment.
-func settle(ctx context.Context) (since time.Time, err error) {
+func settle(ctx context.Context) (busy time.Duration, err error) {
 	const (
 		moment = 100 * time.Millisecond
 		quiet  = 4 // moments one after the other
@@ -381,19 +429,19 @@ func settle(ctx context.Context) (since time.Time, err error) {
 	)
 	tick := time.NewTicker(moment)
 	defer tick.Stop()
-	since = time.Now()
+	start := time.Now()
 	for calm := 0; calm < quiet; calm++ {
 		worked := CPUTime()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return since, ctx.Err()
+			return busy, ctx.Err()
 		}
 		if CPUTime()-worked > idle {
-			calm, since = -1, time.Now()
+			calm, busy = -1, time.Since(start)
 		}
 	}
-	return since, nil
+	return busy, nil
 }
 
 // batch makes n changes of different records.

@@ -1,9 +1,13 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 func TestMeasureStore(t *testing.T) {
@@ -44,6 +48,57 @@ func TestSeason(t *testing.T) {
 	for size, want := range map[int]int{500: 500, 1000: 1000, 10_000: 1000, 100_000: 10_000} {
 		if got := c.season(size); got != want {
 			t.Errorf("%d updates of %d records, not %d", got, size, want)
+		}
+	}
+}
+
+// TestMerge leaves nothing that was put off: neither in the log nor in tables above the level that all are merged with.
+func TestMerge(t *testing.T) {
+	dir := t.TempDir()
+	db, err := pebble.Open(dir, databaseOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		err = errors.Join(err, db.Set(storeKey(i), []byte("value"), pebble.Sync))
+		if i == 50 {
+			err = errors.Join(err, db.Flush())
+		}
+	}
+	if before := db.Metrics().Levels[0].TablesCount; before == 0 {
+		t.Error("nothing was put off")
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	took, err := merge(t.Context(), dir)
+	if err != nil || took.wall <= 0 || took.cpu <= 0 {
+		t.Fatal(took, err)
+	}
+	if db, err = pebble.Open(dir, databaseOptions()); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if m := db.Metrics(); m.Levels[0].TablesCount != 0 || m.MemTable.Count > 1 {
+		t.Errorf("%d tables and %d memtables are left", m.Levels[0].TablesCount, m.MemTable.Count)
+	}
+}
+
+// A measurement that is ended in the middle leaves nothing behind, whatever it was doing.
+func TestStoreEnds(t *testing.T) {
+	for _, after := range []int{600, 1300, 4200} {
+		ctx, stop := context.WithCancel(t.Context())
+		steps := 0
+		c := StoreConfig{Dir: t.TempDir(), Sizes: []int{600}, PlainUpTo: 600, Batch: 300, Commits: 2, ValueSize: 64, Progress: func(n int) {
+			if steps += n; steps >= after {
+				stop()
+			}
+		}}
+		_, err := MeasureStore(ctx, c)
+		stop()
+		left, bad := os.ReadDir(c.Dir)
+		if !errors.Is(err, context.Canceled) || bad != nil || len(left) > 0 {
+			t.Errorf("after %d steps: %v, and %v is left behind (%v)", after, err, left, bad)
 		}
 	}
 }
