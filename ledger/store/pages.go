@@ -27,7 +27,7 @@ import (
 // a page's place, or nothing, or a file that cannot be read, means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
 // files can do more harm than to make the next changes slower, each until its bucket has a page again.
 //
-// A file is only appended to. When it has half as much again as it began with, and pagesSlack, its segment's next
+// A file is only appended to. When it has half as much again as was in use when it began or was opened, and pagesSlack, its segment's next
 // checkpoint begins a new one with the pages that are still in use.
 
 // pageRef is where a page is: its first unit in the file and, in the low bits, how many leaves it has.
