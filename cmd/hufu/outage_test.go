@@ -220,7 +220,7 @@ func TestGateWithoutValidators(t *testing.T) {
 	}
 	visit("in the outage", "reading-room", d.nodes)
 	known := d.enters(lax)
-	if known.Decision != hufu.Allow || known.AsOf.Height < before.AsOf.Height || known.Staleness <= 0 {
+	if known.Decision != hufu.Allow || known.AsOf.Height < before.AsOf.Height || known.Staleness != known.Time.Sub(known.AsOf.Time) {
 		t.Errorf("in the outage: %+v", known)
 	}
 	stop()
