@@ -140,7 +140,7 @@ func (a *app) benchLedgerCmd() *cobra.Command {
 		Short: "Transactions committed per second, beside the engine alone",
 		Long: `Creates identifiers on a network of one validator or several, an Ed25519 signature each, offered to all
 validators by many at once. Beside it, and in turns, the same nodes commit the same transactions with an
-application that does nothing. Then the parts are measured alone (verifying signatures in batches,
+application that does nothing. In each round the parts are measured alone, too (verifying signatures in batches,
 committing the records) to say where processor time goes and how near the whole comes to what its parts
 add up to. With --overload, callers who do not wait for one another then offer twice that load for so long:
 what was accepted must be committed, what was not must have been refused at once. Last, single transactions

@@ -189,7 +189,8 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 				return err
 			}
 		}
-		if err := l.parts(ctx, max(1, (round+1)*l.Transactions/int(max(blocks, 1))), f, &alone); err != nil {
+		f.BlockTxs = float64((round+1)*l.Transactions) / float64(max(blocks, 1))
+		if err := l.parts(ctx, f, &alone); err != nil {
 			return err
 		}
 		engine.add(took[0])
@@ -205,7 +206,6 @@ func (l *ledgerBench) throughput(ctx context.Context, f *LedgerFigures) error {
 	f.CPU.Verification, f.CPU.Store = micros(all, alone.verification.cpu), micros(all, alone.storing.cpu)
 	// Blocks of transactions that nobody admitted before: execution verifies them, in the same batches.
 	f.CPU.Rules = max(0, micros(all, alone.execution.cpu)-f.CPU.Verification-f.CPU.Store)
-	f.BlockTxs = float64(all) / float64(max(blocks, 1))
 	return nil
 }
 

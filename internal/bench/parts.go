@@ -23,13 +23,13 @@ const batchSize = 1024
 // parts is what the ledger is composed of.
 type parts struct{ verification, execution, storing spent }
 
-// parts measures each alone in the process, with so many transactions in a block, and adds to sum.
-func (l *ledgerBench) parts(ctx context.Context, blockTxs int, f *LedgerFigures, sum *parts) error {
+// parts measures each alone in the process, with as many transactions in a block as the real nodes had, and adds to sum.
+func (l *ledgerBench) parts(ctx context.Context, f *LedgerFigures, sum *parts) error {
 	verifying, err := l.verification()
 	if err != nil {
 		return err
 	}
-	executing, commits, err := l.execution(ctx, blockTxs, f)
+	executing, commits, err := l.execution(ctx, max(1, int(f.BlockTxs)), f)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -201,14 +202,7 @@ func (c *StoreConfig) plain(ctx context.Context, sizes []StoreSize) (err error) 
 			}
 		}
 		return b.Commit(pebble.Sync)
-	}, func(meanwhile func() error) error {
-		err := db.Close()
-		db = nil // which must not be closed twice
-		if err = errors.Join(err, meanwhile()); err == nil {
-			db, err = open()
-		}
-		return err
-	})
+	}, closed(&db, open))
 	for i := range c.plainSizes() {
 		s := &sizes[i]
 		if _, err := g.run(ctx, s.Records-g.next, seasonBatch*c.Batch, g.fresh); err != nil {
@@ -238,11 +232,17 @@ func (c *StoreConfig) store(ctx context.Context, sizes []StoreSize) error {
 
 func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 	dir := filepath.Join(c.Dir, "store")
-	disk, err := store.Open(dir, store.Options{})
+	open := func() (store.Store, error) { return store.Open(dir, store.Options{}) }
+	disk, err := open()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, disk.Close(), os.RemoveAll(dir)) }()
+	defer func() {
+		if disk != nil {
+			err = errors.Join(err, disk.Close())
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
 	if s.Fill, err = c.restore(ctx, disk, s.Records); err != nil {
 		return err
 	}
@@ -252,16 +252,7 @@ func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 			return err
 		}
 		return disk.Commit(staged, disk.State().Height+1, nil)
-	}, func(meanwhile func() error) error {
-		if err := errors.Join(disk.Close(), meanwhile()); err != nil {
-			return err
-		}
-		again, err := store.Open(dir, store.Options{})
-		if err == nil {
-			disk = again
-		}
-		return err
-	})
+	}, closed(&disk, open))
 	g.next = s.Records
 	inserts, updates, err := g.measure(ctx, s.Records)
 	if err != nil {
@@ -275,12 +266,12 @@ func (c *StoreConfig) storeOf(ctx context.Context, s *StoreSize) (err error) {
 	}
 	debug.FreeOSMemory()
 	s.ResidentBytes = residentMemory()
-	if err := disk.Close(); err != nil {
-		return err
-	}
-	debug.FreeOSMemory()
-	start := time.Now()
-	if disk, err = store.Open(dir, store.Options{}); err != nil {
+	var start time.Time
+	if err := g.aside(func() error {
+		debug.FreeOSMemory()
+		start = time.Now()
+		return nil
+	}); err != nil {
 		return err
 	}
 	s.OpenMillis = float64(time.Since(start)) / float64(time.Millisecond)
@@ -397,6 +388,24 @@ func (g *grower) run(ctx context.Context, n, batch int, number func(int) int) (s
 		return speed{}, err
 	}
 	return speed{perS: perSecond(n, spent), mergedPerS: perSecond(n, spent+merging), micros: micros(n, cpu)}, nil
+}
+
+// closed closes a database for as long as something else takes, and opens it again. When that fails there is none: it must not be
+// closed twice.
+func closed[D io.Closer](db *D, open func() (D, error)) func(meanwhile func() error) error {
+	return func(meanwhile func() error) error {
+		err := (*db).Close()
+		var none D
+		*db = none
+		if err = errors.Join(err, meanwhile()); err != nil {
+			return err
+		}
+		again, err := open()
+		if err == nil {
+			*db = again
+		}
+		return err
+	}
 }
 
 // databaseOptions are those of the store's database, and of plain pebble.

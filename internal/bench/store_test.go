@@ -84,6 +84,35 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+type countedCloser struct{ closed int }
+
+func (c *countedCloser) Close() error { c.closed++; return nil }
+
+// A database that could not be opened again is none, and is not closed twice.
+func TestClosed(t *testing.T) {
+	bad := errors.New("bad")
+	for _, tt := range []struct {
+		name            string
+		meanwhile, open error
+	}{{"all is well", nil, nil}, {"what is done meanwhile fails", bad, nil}, {"it does not open", nil, bad}} {
+		first, second := &countedCloser{}, &countedCloser{}
+		db := first
+		err := closed(&db, func() (*countedCloser, error) { return second, tt.open })(func() error {
+			if first.closed != 1 || db != nil {
+				t.Errorf("%s: it is not closed meanwhile", tt.name)
+			}
+			return tt.meanwhile
+		})
+		want := second
+		if tt.meanwhile != nil || tt.open != nil {
+			want = nil
+		}
+		if (err == nil) != (want != nil) || db != want || first.closed != 1 || second.closed != 0 {
+			t.Errorf("%s: %v, %v", tt.name, err, db)
+		}
+	}
+}
+
 // A measurement that is ended in the middle leaves nothing behind, whatever it was doing.
 func TestStoreEnds(t *testing.T) {
 	for _, after := range []int{600, 1300, 4200} {
