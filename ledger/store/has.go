@@ -19,13 +19,9 @@ func (d *disk) Has(key []byte) (bool, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	at, depth := d.segs[kh[0]].find(&kh)
-	n, where, has := &d.segs[kh[0]][at], placeOf(&kh, depth), false
-	if d.recent[kh[0]].find(where, n.hash, func(leaves []proof.Leaf) { has = holds(leaves, &kh) }) {
-		return has, nil
-	}
 	buf := buffers.Get().(*bucketReader)
 	defer buffers.Put(buf)
-	if leaves, ok := d.pageLeaves(n, where, buf); ok {
+	if leaves, ok := d.pageLeaves(&d.segs[kh[0]][at], placeOf(&kh, depth), buf); ok {
 		return holds(leaves, &kh), nil
 	}
 	r, err := d.record(&kh)

@@ -252,17 +252,18 @@ func (d *disk) growSegment(seg int, leaves []proof.Leaf, number uint64) proof.No
 	d.segs[seg] = make(segment, 1, 1+3*len(leaves)/d.opts.Bucket) // buckets are two thirds full, and as many nodes above
 	_ = d.pages[seg].close()                                      // of whatever trie there was before
 	d.pages[seg] = pageFile{number: number}
-	pages, at := make([]byte, 0, len(leaves)*pageUnit), int64(pageUnit)
+	pages := make([]byte, 0, len(leaves)*(leafSize+pageUnit/4))
 	top := d.segs[seg].grow(0, place{path: uint64(seg) << 56, depth: segmentDepth}, d.opts.Bucket, leaves,
-		func(i uint32, _ place, leaves []proof.Leaf, _ proof.Node) {
+		func(i uint32, _ place, leaves []proof.Leaf, n proof.Node) {
 			if hasPage(len(leaves)) {
-				d.segs[seg][i].setPage(pageAt(at, len(leaves)))
-				pages, at = appendPage(pages, leaves), at+int64(len(leaves))*pageUnit
+				d.segs[seg][i].setPage(pageAt(pageUnit+int64(len(pages)), len(leaves)))
+				pages = appendPage(pages, &n.Hash, leaves)
 			}
 		})
 	if len(pages) > 0 {
 		f := &d.pages[seg]
-		f.begun, f.end = at, at
+		f.begun = pageUnit + int64(len(pages))
+		f.end = f.begun
 		err := f.create(d.opts.FS, d.pagesPath(pagesName(seg, number)))
 		if err == nil {
 			_, err = f.file.WriteAt(pages, pageUnit)

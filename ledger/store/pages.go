@@ -1,16 +1,17 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unsafe"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/hufu-id/hufu"
@@ -21,11 +22,11 @@ import (
 // but reading eight rows costs several times what everything else does. So the leaves of each bucket
 // also lie side by side in a page, in a file for each segment, and the trie says where.
 //
-// Pages are nobody's authority: one is believed only when its leaves hash to what the trie in memory
-// has for the bucket. Hashes of leaves say nothing of key hashes that were damaged in the file; so each is
-// mixed with a checksum of its key hash, and is another hash when that is another. Whatever else is found in
+// A page begins with its seal: the bucket's hash, of which the first 8 bytes are mixed with a checksum of the leaves. It is
+// believed when that is the hash the trie in memory has, and the leaves have the checksum. Whatever else is found in
 // a page's place, or nothing, or a file that cannot be read, means reading the rows. So pages are written without fsync and no crash, loss or exchange of these
-// files can do more harm than to make the next changes slower, each until its bucket has a page again.
+// files can do more harm than to make the next changes slower, each until its bucket has a page again. As with the database's blocks, whoever
+// forges one makes this node come to another root than the others.
 //
 // A file is only appended to. When it has half as much again as was in use when it began or was opened, and pagesSlack, its segment's next
 // checkpoint begins a new one with the pages that are still in use.
@@ -35,7 +36,8 @@ import (
 type pageRef uint32
 
 const (
-	pageUnit     = 64 // bytes of a leaf: key hash and sealed hash; unit 0 of a file stays empty
+	pageUnit     = 32 // bytes: a seal is one unit, a leaf two; unit 0 of a file stays empty
+	leafSize     = 64 // bytes: key hash and hash
 	pageBits     = 4
 	maxPage      = 1<<pageBits - 1 // leaves; a larger bucket has no page
 	maxPageUnit  = linkMask >> pageBits
@@ -46,7 +48,15 @@ const (
 
 func (r pageRef) leaves() int   { return int(r & maxPage) }
 func (r pageRef) offset() int64 { return int64(r>>pageBits) * pageUnit }
-func (r pageRef) size() int     { return r.leaves() * pageUnit }
+func (r pageRef) size() int     { return pageSize(r.leaves()) }
+
+// pageSize is the size in bytes of a page of so many leaves.
+func pageSize(leaves int) int {
+	if leaves == 0 {
+		return 0
+	}
+	return pageUnit + leaves*leafSize
+}
 
 // hasPage tells whether a bucket of so many leaves gets a page.
 func hasPage(leaves int) bool { return leaves > 0 && leaves <= maxPage }
@@ -59,36 +69,31 @@ func pageAt(offset int64, leaves int) pageRef {
 	return pageRef(offset/pageUnit)<<pageBits | pageRef(leaves)
 }
 
-// appendPage writes a bucket's leaves.
-func appendPage(out []byte, leaves []proof.Leaf) []byte {
-	for i := range leaves {
-		out = append(append(out, leaves[i].KeyHash[:]...), leaves[i].Hash[:]...)
-		unit := out[len(out)-pageUnit:]
-		seal(unit[32:], unit[:32])
-	}
-	return out
+// appendPage writes the page of a bucket.
+func appendPage(out []byte, bucket *hufu.Digest, leaves []proof.Leaf) []byte {
+	data := leafBytes(leaves)
+	seal := sealed(bucket, data)
+	return append(append(out, seal[:]...), data...)
 }
 
-// readPage appends what may be the leaves of the bucket at p: sorted and in their place.
-func readPage(page []byte, p place, leaves []proof.Leaf) ([]proof.Leaf, bool) {
-	for from := 0; from < len(page); from += pageUnit {
-		leaf := page[from : from+pageUnit]
-		if !p.holds(leaf) || from > 0 && bytes.Compare(page[from-pageUnit:from-pageUnit+32], leaf[:32]) >= 0 {
-			return leaves, false
-		}
-		leaves = append(leaves, proof.Leaf{KeyHash: hufu.Digest(leaf[:32]), Hash: hufu.Digest(leaf[32:])})
-		last := &leaves[len(leaves)-1]
-		seal(last.Hash[:], last.KeyHash[:])
-	}
-	return leaves, true
+// sealed is the seal of a bucket's leaves.
+func sealed(bucket *hufu.Digest, leaves []byte) hufu.Digest {
+	seal := *bucket
+	binary.LittleEndian.PutUint64(seal[:], binary.LittleEndian.Uint64(seal[:])^xxhash.Sum64(leaves))
+	return seal
 }
 
-// seal mixes a leaf's hash, where it lies, with a checksum of its key hash; a second time it takes that out.
-func seal(hash, keyHash []byte) {
-	binary.LittleEndian.PutUint32(hash, binary.LittleEndian.Uint32(hash)^crc32.Checksum(keyHash, castagnoli))
+// leafBytes and leavesIn see leaves as they lie in a page: Leaf is two arrays of bytes, and copying them to and fro
+// would take longer than the checksum.
+func leafBytes(leaves []proof.Leaf) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(leaves))), len(leaves)*leafSize)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+func leavesIn(data []byte) []proof.Leaf {
+	return unsafe.Slice((*proof.Leaf)(unsafe.Pointer(unsafe.SliceData(data))), len(data)/leafSize)
+}
+
+var _ = [1]struct{}{}[unsafe.Sizeof(proof.Leaf{})-leafSize]
 
 // pageFile holds the pages of one segment. The zero value is none: it has no pages.
 type pageFile struct {
@@ -226,7 +231,7 @@ func (d *disk) writePages(parts []part, fresh []*renewed, writing *sync.WaitGrou
 		for j := range p.buckets {
 			if b := &p.buckets[j]; hasPage(b.leaves) {
 				b.node.setPage(pageAt(f.end, b.leaves))
-				f.end += int64(b.leaves) * pageUnit
+				f.end += int64(pageSize(b.leaves))
 			}
 		}
 	}
@@ -308,28 +313,34 @@ func (d *disk) renew(seg int) (*renewed, []byte, error) {
 
 func stay(r pageRef) pageRef { return r }
 
-// foundLeaves are the leaves of a bucket as they are kept in memory, or as its page has them, if it has one that can be read. Those of
-// a page are not proven: they are the bucket's when they hash to what it has.
-func (d *disk) foundLeaves(n *node, p place, buf *bucketReader, read func(vfs.File, []byte, int64) bool) (leaves []proof.Leaf, proven, ok bool) {
-	bucket := n.seen()
-	if bucket.Hash == (hufu.Digest{}) {
-		return buf.leaves[:0], true, true
+// keptLeaves are the leaves of a bucket if it needs no reading, appended to mem.
+func (d *disk) keptLeaves(n *node, p place, mem *[]byte) (leaves []proof.Leaf, ok bool) {
+	if n.hash == (hufu.Digest{}) {
+		return nil, true
 	}
-	kept := &d.recent[p.segment()]
-	if kept.find(p, bucket.Hash, func(leaves []proof.Leaf) { buf.leaves = append(buf.leaves[:0], leaves...) }) {
-		return buf.leaves, true, true
-	}
+	ok = d.recent[p.segment()].find(p, n.hash, func(kept []proof.Leaf) {
+		from := len(*mem)
+		*mem = append(*mem, leafBytes(kept)...)
+		leaves = leavesIn((*mem)[from:])
+	})
+	return leaves, ok
+}
+
+// readPage are the leaves of a bucket if it has a page that can be read and is to be believed, appended to mem.
+func (d *disk) readPage(n *node, p place, mem *[]byte, read func(vfs.File, []byte, int64) bool) ([]proof.Leaf, bool) {
 	f := &d.pages[p.segment()]
 	r := n.page()
 	if r == 0 || f.file == nil {
-		return nil, false, false
+		return nil, false
 	}
-	page := buf.page[:r.size()]
-	if !read(f.file, page, r.offset()) {
-		return nil, false, false
+	from := len(*mem)
+	*mem = slices.Grow(*mem, r.size())[:from+r.size()]
+	page := (*mem)[from:]
+	if !read(f.file, page, r.offset()) || sealed(&n.hash, page[pageUnit:]) != hufu.Digest(page[:pageUnit]) {
+		*mem = (*mem)[:from]
+		return nil, false
 	}
-	buf.leaves, ok = readPage(page, p, buf.leaves[:0])
-	return buf.leaves, false, ok
+	return leavesIn(page[pageUnit:]), true
 }
 
 // readPageFile waits for what is not in memory.
@@ -350,19 +361,21 @@ func (d *disk) readOrFetch(f vfs.File, page []byte, at int64) bool {
 	return false
 }
 
-// pageLeaves are the leaves of a bucket, if they are kept in memory or it has a page that is to be believed.
+// pageLeaves are the leaves of a bucket, if they are kept in memory or it has a page that is to be believed. They are good until
+// the reader reads another.
 func (d *disk) pageLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, bool) {
-	leaves, proven, ok := d.foundLeaves(n, p, buf, readPageFile)
-	if !ok || !proven && proof.Subtree(leaves, p.depth) != n.seen() {
-		return nil, false
+	buf.page = buf.page[:0]
+	leaves, ok := d.keptLeaves(n, p, &buf.page)
+	if ok {
+		return leaves, true
 	}
-	if !proven {
+	if leaves, ok = d.readPage(n, p, &buf.page, readPageFile); ok {
 		d.recent[p.segment()].keep(p, n.hash, leaves)
 	}
-	return leaves, true
+	return leaves, ok
 }
 
-// bucketLeaves reads the leaves of a bucket: from its page, or else from the rows.
+// bucketLeaves reads the leaves of a bucket: from its page, or else from the rows. They are good until the reader reads another.
 func (d *disk) bucketLeaves(n *node, p place, buf *bucketReader) ([]proof.Leaf, error) {
 	if leaves, ok := d.pageLeaves(n, p, buf); ok {
 		return leaves, nil

@@ -27,10 +27,10 @@ const (
 	rowRecord     = 'v'
 )
 
-// formatVersion is of the layout above and of pages. Those of format 2 had hashes of values; its rows are the same.
+// formatVersion is of the layout above and of pages. Formats from formatOldest on differ in pages alone.
 const (
-	formatVersion = 3
-	formatBefore  = 2
+	formatVersion = 4
+	formatOldest  = 2
 )
 
 type metaRow struct {
@@ -56,7 +56,7 @@ func decodeMeta(data []byte) (v version, old bool, err error) {
 	if err := encoding.Unmarshal(data, &row); err != nil {
 		return v, false, fmt.Errorf("%w: meta row: %w", ErrCorrupt, err)
 	}
-	if row.Format != formatVersion && row.Format != formatBefore {
+	if row.Format < formatOldest || row.Format > formatVersion {
 		return v, false, fmt.Errorf("store: format %d on disk, this program reads %d", row.Format, formatVersion)
 	}
 	if len(row.Root) != len(hufu.Digest{}) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -108,7 +109,7 @@ type stager struct {
 	seg    segment // being worked on
 	part   *part
 	reader bucketReader
-	after  []proof.Leaf // scratch
+	split  []proof.Leaf // scratch
 	grown  segment
 
 	spots []spot
@@ -127,13 +128,13 @@ const farAhead = 2048
 type view struct {
 	part  *part
 	found []found // buckets that changes are in, in the order of update
-	known []proof.Leaf
+	known []byte  // memory of their leaves
 }
 
 // found is what lookAhead knows of a bucket.
 type found struct {
-	from, to   int // its leaves in view.known
-	proven, ok bool
+	leaves []proof.Leaf
+	ok     bool
 }
 
 // recordRows iterates over the records as they are now.
@@ -162,7 +163,7 @@ func (s *stager) finish(far int) error {
 		// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
 		p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
 		p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
-		p.pages = make([]byte, 0, s.ample()*pageUnit*len(p.todo))
+		p.pages = make([]byte, 0, pageSize(s.ample())*len(p.todo))
 		top, err := s.update(0, segmentDepth, p.todo)
 		if err != nil {
 			s.ahead = nil
@@ -184,7 +185,7 @@ func (s *stager) lookAhead(p *part) view {
 	if n := len(s.spare); n > 0 {
 		v.found, v.known, s.spare = s.spare[n-1].found[:0], s.spare[n-1].known[:0], s.spare[:n-1]
 	} else {
-		v.found, v.known = make([]found, 0, len(p.todo)), make([]proof.Leaf, 0, s.ample()*len(p.todo))
+		v.found, v.known = make([]found, 0, len(p.todo)), make([]byte, 0, pageSize(s.ample())*len(p.todo))
 	}
 	seg := s.store.segs[p.segment]
 	s.spots = seg.walk(s.spots[:0], p.todo)
@@ -193,19 +194,21 @@ func (s *stager) lookAhead(p *part) view {
 		if i > 0 && at == s.spots[i-1].at {
 			continue
 		}
-		leaves, proven, ok := s.store.foundLeaves(&seg[at], placeOf(&p.todo[i].keyHash, depth), &s.reader, s.store.readOrFetch)
-		from := len(v.known)
-		v.known = append(v.known, leaves...)
-		v.found = append(v.found, found{from: from, to: len(v.known), proven: proven, ok: ok})
+		where := placeOf(&p.todo[i].keyHash, depth)
+		leaves, ok := s.store.keptLeaves(&seg[at], where, &v.known)
+		if !ok {
+			leaves, ok = s.store.readPage(&seg[at], where, &v.known, s.store.readOrFetch)
+		}
+		v.found = append(v.found, found{leaves: leaves, ok: ok})
 	}
 	return v
 }
 
-// foundAhead is the next bucket, as lookAhead found it.
-func (s *stager) foundAhead() (leaves []proof.Leaf, proven, ok bool) {
-	f := s.view.found[s.turn]
+// foundAhead are the leaves of the next bucket, as lookAhead found them.
+func (s *stager) foundAhead() ([]proof.Leaf, bool) {
+	f := &s.view.found[s.turn]
 	s.turn++
-	return s.view.known[f.from:f.to], f.proven, f.ok
+	return f.leaves, f.ok
 }
 
 // update computes the place of element at after the changes, all of which belong below it.
@@ -234,33 +237,29 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 }
 
 func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node, error) {
-	old, where, now := &s.seg[at], placeOf(&todo[0].keyHash, depth), proof.Node{}
-	before, proven, ok := s.foundAhead()
-	if !ok {
-		before, proven, ok = s.store.foundLeaves(old, where, &s.reader, readPageFile)
-	}
-	if ok {
-		now, ok = s.next(old, before, proven, todo, depth)
-	}
+	old, where, p := &s.seg[at], placeOf(&todo[0].keyHash, depth), s.part
+	before, ok := s.foundAhead()
 	if !ok {
 		var err error
-		if before, err = s.store.rowLeaves(old, where, &s.reader); err != nil {
-			return now, err
+		if before, err = s.store.bucketLeaves(old, where, &s.reader); err != nil {
+			return proof.Node{}, err
 		}
-		now, _ = s.next(old, before, true, todo, depth)
 	}
 	if err := s.writeRows(before, todo); err != nil {
-		return now, err
+		return proof.Node{}, err
 	}
-	s.part.count += int64(len(s.after) - len(before))
-	if s.fits(depth) {
-		s.made(at, where, s.after, now)
+	after := merge(p.nextPage(len(before)+len(todo)), before, todo)
+	p.count += int64(len(after) - len(before))
+	if len(after) <= s.bucket || depth >= maxBucketDepth {
+		now := proof.Subtree(after, depth)
+		s.made(at, where, after, now)
 		return now, nil
 	}
+	s.split = append(s.split[:0], after...) // the pages they become lie where they are
 	// Elements of grown after its top become elements of the segment after those it has by then.
-	grown, p := append(s.grown[:0], node{}), s.part //nolint:gocritic // grown becomes s.grown below
+	grown := append(s.grown[:0], node{}) //nolint:gocritic // grown becomes s.grown below
 	shift := uint32(len(s.seg)+len(p.added)) - 1
-	now = grown.grow(0, where, s.bucket, s.after, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
+	now := grown.grow(0, where, s.bucket, s.split, func(i uint32, w place, leaves []proof.Leaf, n proof.Node) {
 		if i += shift; i == shift {
 			i = at
 		}
@@ -277,28 +276,18 @@ func (s *stager) updateBucket(at uint32, depth int, todo []pending) (proof.Node,
 	return now, nil
 }
 
-// next makes s.after out of the leaves before and the changes, and computes what it is seen as if it fits into one
-// bucket. It tells whether the leaves before are those of the bucket.
-func (s *stager) next(bucket *node, before []proof.Leaf, proven bool, todo []pending, depth int) (proof.Node, bool) {
-	s.after = merge(s.after[:0], before, todo)
-	switch {
-	case !s.fits(depth):
-		return proof.Node{}, proven || proof.Subtree(before, depth) == bucket.seen()
-	case proven:
-		return proof.Subtree(s.after, depth), true
-	}
-	was, now := subtrees(before, s.after, todo, depth)
-	return now, was == bucket.seen()
+// nextPage is empty memory for so many leaves, where the next page of the part would have them.
+func (p *part) nextPage(leaves int) []proof.Leaf {
+	size := pageSize(leaves)
+	p.pages = slices.Grow(p.pages, size)
+	return leavesIn(p.pages[len(p.pages)+pageUnit : len(p.pages)+size])[:0]
 }
-
-// fits tells whether s.after is not to be split.
-func (s *stager) fits(depth int) bool { return len(s.after) <= s.bucket || depth >= maxBucketDepth }
 
 // made notes the bucket that element at will be.
 func (s *stager) made(at uint32, where place, leaves []proof.Leaf, n proof.Node) {
 	p := s.part
 	if hasPage(len(leaves)) {
-		p.pages = appendPage(p.pages, leaves)
+		p.pages = appendPage(p.pages, &n.Hash, leaves)
 		s.store.recent[p.segment].keep(where, n.Hash, leaves)
 	}
 	p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: where, node: newNode(n, 0)})
@@ -319,22 +308,6 @@ func merge(after, before []proof.Leaf, todo []pending) []proof.Leaf {
 		}
 	}
 	return append(after, before...)
-}
-
-// subtrees are the subtrees at depth of the leaves before and after the changes. Where nothing changes, they are
-// the same and hashed once.
-func subtrees(before, after []proof.Leaf, todo []pending, depth int) (was, now proof.Node) {
-	switch {
-	case len(todo) == 0:
-		now = proof.Subtree(after, depth)
-		return now, now
-	case len(before) <= 1 || len(after) <= 1:
-		return proof.Subtree(before, depth), proof.Subtree(after, depth)
-	}
-	b, a, t := proof.Split(before, depth), proof.Split(after, depth), splitPending(todo, depth)
-	wasLeft, nowLeft := subtrees(before[:b], after[:a], todo[:t], depth+1)
-	wasRight, nowRight := subtrees(before[b:], after[a:], todo[t:], depth+1)
-	return proof.Join(wasLeft, wasRight), proof.Join(nowLeft, nowRight)
 }
 
 // writeRows writes the changed rows of a bucket that has these leaves.
@@ -365,7 +338,7 @@ func (s *stager) writeRow(c *pending) {
 // bucketReader is the memory of one goroutine that reads buckets.
 type bucketReader struct {
 	leaves []proof.Leaf
-	page   [maxPage * pageUnit]byte
+	page   []byte
 	iter   *pebble.Iterator // made when it is needed: mostly it is not
 }
 
