@@ -1,7 +1,9 @@
 package proof
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding"
 	"encoding/binary"
 	"math/bits"
 
@@ -25,21 +27,32 @@ func HashLeaf(keyHash hufu.Digest, value []byte) hufu.Digest {
 func HashValue(value []byte) hufu.Digest { return sha256.Sum256(value) }
 
 func hashLeaf(keyHash *hufu.Digest, valueHash hufu.Digest) hufu.Digest {
-	var buf [65]byte
-	buf[0] = leafPrefix
-	copy(buf[1:], keyHash[:])
-	copy(buf[33:], valueHash[:])
-	return sha256.Sum256(buf[:])
+	return hashPair(leafPrefix, keyHash, &valueHash)
 }
 
 // HashInner is the hash of an inner node. Neither rule of the trie about empty children is applied:
 // see [Node] for that.
-func HashInner(left, right *hufu.Digest) hufu.Digest {
-	var buf [65]byte
-	buf[0] = innerPrefix
-	copy(buf[1:], left[:])
-	copy(buf[33:], right[:])
-	return sha256.Sum256(buf[:])
+func HashInner(left, right *hufu.Digest) hufu.Digest { return hashPair(innerPrefix, left, right) }
+
+// pairBits is the length in bits of what hashPair hashes, which SHA-256 pads to 128 bytes (FIPS 180-4 §5.1.1).
+const pairBits = 8 * (1 + 32 + 32)
+
+// hashPair is SHA-256 of a prefix and two digests, which is most of what a trie is made of. The padding is the same for all of
+// them, so it is hashed with them in one piece and the sum is read off the digest's state: a third less time than by
+// sha256.Sum256. The state begins by saying of what form it is.
+func hashPair(prefix byte, a, b *hufu.Digest) hufu.Digest {
+	padded := [2 * sha256.BlockSize]byte{0: prefix, pairBits / 8: 0x80, 126: pairBits >> 8, 127: pairBits & 0xff}
+	copy(padded[1:], a[:])
+	copy(padded[33:], b[:])
+	h := sha256.New()
+	h.Write(padded[:])
+	var buf [128]byte
+	if h, ok := h.(encoding.BinaryAppender); ok {
+		if state, err := h.AppendBinary(buf[:0]); err == nil && bytes.HasPrefix(state, []byte("sha\x03")) && len(state) >= 4+sha256.Size {
+			return hufu.Digest(state[4 : 4+sha256.Size])
+		}
+	}
+	return sha256.Sum256(padded[:pairBits/8])
 }
 
 // Node is a subtree seen from above: its hash, and whether it is a single leaf, which rises to its
@@ -50,12 +63,12 @@ type Node struct {
 }
 
 // Join is the subtree made of two halves.
-func Join(left, right Node) Node {
+func Join(left, right *Node) Node {
 	switch {
 	case right.Hash == (hufu.Digest{}) && (left.Leaf || left.Hash == (hufu.Digest{})):
-		return left
+		return *left
 	case left.Hash == (hufu.Digest{}) && right.Leaf:
-		return right
+		return *right
 	}
 	return Node{Hash: HashInner(&left.Hash, &right.Hash)}
 }

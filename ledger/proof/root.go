@@ -92,7 +92,8 @@ func Subtree(leaves []Leaf, depth int) Node {
 		return Node{Hash: leaves[0].Hash, Leaf: true}
 	}
 	mid := Split(leaves, depth)
-	return Join(Subtree(leaves[:mid], depth+1), Subtree(leaves[mid:], depth+1))
+	left, right := Subtree(leaves[:mid], depth+1), Subtree(leaves[mid:], depth+1)
+	return Join(&left, &right)
 }
 
 // Split is the number of leaves that go left at depth.

@@ -252,7 +252,8 @@ func (t *twig) with(todo []pending, depth int, count *int64) *twig {
 	mid := splitPending(todo, depth)
 	left = left.with(todo[:mid], depth+1, count)
 	right = right.with(todo[mid:], depth+1, count)
-	node := proof.Join(left.node(), right.node())
+	l, r := left.node(), right.node()
+	node := proof.Join(&l, &r)
 	switch {
 	case node.Hash == (hufu.Digest{}):
 		return nil

@@ -219,20 +219,20 @@ func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error
 		return s.updateBucket(at, depth, todo)
 	}
 	mid := splitPending(todo, depth)
-	left, right := s.seg[kids].seen(), s.seg[kids+1].seen()
+	var left, right proof.Node
 	var err error
-	if mid > 0 {
-		if left, err = s.update(kids, depth+1, todo[:mid]); err != nil {
-			return proof.Node{}, err
-		}
+	if mid == 0 {
+		left = s.seg[kids].seen()
+	} else if left, err = s.update(kids, depth+1, todo[:mid]); err != nil {
+		return left, err
 	}
-	if mid < len(todo) {
-		if right, err = s.update(kids+1, depth+1, todo[mid:]); err != nil {
-			return proof.Node{}, err
-		}
+	if mid == len(todo) {
+		right = s.seg[kids+1].seen()
+	} else if right, err = s.update(kids+1, depth+1, todo[mid:]); err != nil {
+		return right, err
 	}
-	n := proof.Join(left, right)
-	s.part.changed = append(s.part.changed, changedNode{at: at, node: newNode(n, kids)})
+	n := proof.Join(&left, &right)
+	s.part.changed = append(s.part.changed, changedNode{at: at, node: newNode(&n, kids)})
 	return n, nil
 }
 
@@ -290,7 +290,7 @@ func (s *stager) made(at uint32, where place, leaves []proof.Leaf, n proof.Node)
 		p.pages = appendPage(p.pages, &n.Hash, leaves)
 		s.store.recent[p.segment].keep(where, n.Hash, leaves)
 	}
-	p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: where, node: newNode(n, 0)})
+	p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: where, node: newNode(&n, 0)})
 }
 
 // merge appends the leaves that follow from those before and the changes.

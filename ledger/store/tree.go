@@ -35,7 +35,7 @@ const (
 )
 
 // newNode makes a bucket without a page when children is 0.
-func newNode(n proof.Node, children uint32) node {
+func newNode(n *proof.Node, children uint32) node {
 	if children != 0 {
 		children |= innerBit
 	}
@@ -45,7 +45,7 @@ func newNode(n proof.Node, children uint32) node {
 	return node{hash: n.Hash, link: children}
 }
 
-func newBucket(n proof.Node, at pageRef) node {
+func newBucket(n *proof.Node, at pageRef) node {
 	b := newNode(n, 0)
 	b.setPage(at)
 	return b
@@ -128,7 +128,7 @@ func (c *crown) set(tops map[int]proof.Node) {
 	}
 	for i := segments - 1; i > 0; i-- {
 		if dirty[i] {
-			c[i] = proof.Join(c[2*i], c[2*i+1])
+			c[i] = proof.Join(&c[2*i], &c[2*i+1])
 			dirty[i/2] = true
 		}
 	}
@@ -226,7 +226,7 @@ func readBucket(data []byte) (b node, rest []byte, err error) {
 		return b, nil, errBadTree
 	}
 	n := proof.Node{Hash: hufu.Digest(data[1:33]), Leaf: data[0] == shapeLeaf}
-	return newBucket(n, pageRef(at)), data[bucketRow:], nil
+	return newBucket(&n, pageRef(at)), data[bucketRow:], nil
 }
 
 // readSegment reads what appendSegment wrote, without the hashes above buckets.
@@ -287,11 +287,12 @@ func (seg segment) rehash(at uint32) proof.Node {
 	if kids == 0 {
 		return seg[at].seen()
 	}
-	n := proof.Join(seg.rehash(kids), seg.rehash(kids+1))
+	left, right := seg.rehash(kids), seg.rehash(kids+1)
+	n := proof.Join(&left, &right)
 	if n.Leaf || n.Hash == (hufu.Digest{}) {
 		kids = 0
 	}
-	seg[at] = newNode(n, kids)
+	seg[at] = newNode(&n, kids)
 	return n
 }
 
@@ -300,7 +301,7 @@ func (seg segment) rehash(at uint32) proof.Node {
 func (seg *segment) grow(at uint32, p place, limit int, leaves []proof.Leaf, made func(at uint32, p place, leaves []proof.Leaf, n proof.Node)) proof.Node {
 	if len(leaves) <= limit || p.depth >= maxBucketDepth {
 		n := proof.Subtree(leaves, p.depth)
-		(*seg)[at] = newNode(n, 0)
+		(*seg)[at] = newNode(&n, 0)
 		made(at, p, leaves, n)
 		return n
 	}
@@ -308,7 +309,7 @@ func (seg *segment) grow(at uint32, p place, limit int, leaves []proof.Leaf, mad
 	mid := proof.Split(leaves, p.depth)
 	left := seg.grow(kids, p.child(0), limit, leaves[:mid], made)
 	right := seg.grow(kids+1, p.child(1), limit, leaves[mid:], made)
-	n := proof.Join(left, right)
-	(*seg)[at] = newNode(n, kids)
+	n := proof.Join(&left, &right)
+	(*seg)[at] = newNode(&n, kids)
 	return n
 }
