@@ -15,6 +15,9 @@ const (
 	recentBits   = 7 // of the path, after the segment's, say in which set a bucket is
 	recentWays   = 2 // the bucket as it is committed, and as it is staged
 	recentLeaves = 8 // a bucket of more is not kept
+	// A segment of more nodes has eight times as many buckets as are kept: of those that are staged hardly one is asked
+	// for again before others take its place, and they would take that of buckets that are about to be staged.
+	recentNodes = 8 * 2 * recentWays << recentBits
 )
 
 // recentSets of all segments together are 36 MB, and as many buckets as transactions may wait and blocks may have, when there are buckets in all of them.

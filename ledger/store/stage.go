@@ -127,6 +127,7 @@ const farAhead = 2048
 // view is what lookAhead knows of a segment.
 type view struct {
 	part  *part
+	whole bool
 	found []found // buckets that changes are in, in the order of update
 	known []byte  // memory of their leaves
 }
@@ -155,7 +156,7 @@ func (s *stager) segment(p *part) error {
 
 // finish updates what is ahead, until no more than far changes are.
 func (s *stager) finish(far int) error {
-	for len(s.ahead) > 0 && s.far > far {
+	for len(s.ahead) > 0 && (s.far > far || s.ahead[0].whole) {
 		s.view, s.ahead, s.turn = s.ahead[0], s.ahead[1:], 0
 		p := s.view.part
 		s.far -= len(p.todo)
@@ -181,7 +182,7 @@ func (s *stager) ample() int { return s.bucket*3/4 + 1 }
 // lookAhead finds the buckets that a segment's changes are in, and their leaves as far as that takes no waiting. The system
 // begins to fetch the pages of the others, all that are ahead at once; update would wait for one after the other.
 func (s *stager) lookAhead(p *part) view {
-	v := view{part: p}
+	v := view{part: p, whole: true}
 	if n := len(s.spare); n > 0 {
 		v.found, v.known, s.spare = s.spare[n-1].found[:0], s.spare[n-1].known[:0], s.spare[:n-1]
 	} else {
@@ -200,6 +201,7 @@ func (s *stager) lookAhead(p *part) view {
 			leaves, ok = s.store.readPage(&seg[at], where, &v.known, s.store.readOrFetch)
 		}
 		v.found = append(v.found, found{leaves: leaves, ok: ok})
+		v.whole = v.whole && ok
 	}
 	return v
 }
@@ -211,24 +213,22 @@ func (s *stager) foundAhead() ([]proof.Leaf, bool) {
 	return f.leaves, f.ok
 }
 
-// update computes the place of element at after the changes, all of which belong below it.
+// update computes what is at element at after the changes, all of which belong below it.
 func (s *stager) update(at uint32, depth int, todo []pending) (proof.Node, error) {
-	old := &s.seg[at]
-	kids := old.children()
-	if kids == 0 {
+	kids := s.seg[at].children()
+	switch {
+	case len(todo) == 0:
+		return s.seg[at].seen(), nil
+	case kids == 0:
 		return s.updateBucket(at, depth, todo)
 	}
 	mid := splitPending(todo, depth)
-	var left, right proof.Node
-	var err error
-	if mid == 0 {
-		left = s.seg[kids].seen()
-	} else if left, err = s.update(kids, depth+1, todo[:mid]); err != nil {
+	left, err := s.update(kids, depth+1, todo[:mid])
+	if err != nil {
 		return left, err
 	}
-	if mid == len(todo) {
-		right = s.seg[kids+1].seen()
-	} else if right, err = s.update(kids+1, depth+1, todo[mid:]); err != nil {
+	right, err := s.update(kids+1, depth+1, todo[mid:])
+	if err != nil {
 		return right, err
 	}
 	n := proof.Join(&left, &right)
@@ -288,7 +288,9 @@ func (s *stager) made(at uint32, where place, leaves []proof.Leaf, n proof.Node)
 	p := s.part
 	if hasPage(len(leaves)) {
 		p.pages = appendPage(p.pages, &n.Hash, leaves)
-		s.store.recent[p.segment].keep(where, n.Hash, leaves)
+		if len(s.seg) <= recentNodes {
+			s.store.recent[p.segment].keep(where, n.Hash, leaves)
+		}
 	}
 	p.buckets = append(p.buckets, changedBucket{at: at, leaves: len(leaves), place: where, node: newNode(&n, 0)})
 }

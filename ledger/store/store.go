@@ -133,19 +133,34 @@ type pending struct {
 	Change
 }
 
-// sorted checks changes and sorts them by key hash.
+// sorted checks changes and sorts them by key hash: by the first byte, which cuts them into many short runs, and each run.
 func sorted(changes []Change) ([]pending, error) {
-	out := make([]pending, len(changes))
-	for i, c := range changes {
+	hashes := make([]hufu.Digest, len(changes))
+	var ends [segments]int
+	for i := range changes {
+		c := &changes[i]
 		if err := checkRecord(c.Key, c.Value, true); err != nil {
 			return nil, err
 		}
-		out[i] = pending{keyHash: proof.HashKey(c.Key), Change: c}
+		hashes[i] = proof.HashKey(c.Key)
+		ends[hashes[i][0]]++
 	}
-	slices.SortFunc(out, func(a, b pending) int { return bytes.Compare(a.keyHash[:], b.keyHash[:]) })
-	for i := 1; i < len(out); i++ {
-		if out[i].keyHash == out[i-1].keyHash {
-			return nil, fmt.Errorf("%w: two changes of key %x", ErrChange, out[i].Key)
+	for s := 1; s < segments; s++ {
+		ends[s] += ends[s-1]
+	}
+	out, begins := make([]pending, len(changes)), ends
+	for i := range slices.Backward(changes) {
+		at := &begins[hashes[i][0]]
+		*at--
+		out[*at] = pending{keyHash: hashes[i], Change: changes[i]}
+	}
+	for s := range ends {
+		run := out[begins[s]:ends[s]]
+		slices.SortFunc(run, func(a, b pending) int { return bytes.Compare(a.keyHash[:], b.keyHash[:]) })
+		for i := 1; i < len(run); i++ {
+			if run[i].keyHash == run[i-1].keyHash {
+				return nil, fmt.Errorf("%w: two changes of key %x", ErrChange, run[i].Key)
+			}
 		}
 	}
 	return out, nil
