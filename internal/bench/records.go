@@ -51,7 +51,7 @@ func newRecords(ctx context.Context, n, valueSize int) (*records, error) {
 		level[256+i] = r.sort(i, numbers)
 	})
 	for i := 255; i > 0; i-- {
-		level[i] = proof.Join(level[2*i], level[2*i+1])
+		level[i] = proof.Join(&level[2*i], &level[2*i+1])
 	}
 	r.root = level[1].Hash
 	return r, ctx.Err()
