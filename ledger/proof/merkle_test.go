@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,22 @@ const (
 	golden2 = "978e1405e68c6035b3d130831dde63ae9c8225e591448286d456124dbb41a025"
 	golden9 = "c58a6c5be22ee5e7d0448461ee57d7671b10c44bb950efa0f156efd62ef31113"
 )
+
+// TestPairs compares what is hashed in one piece with sha256.Sum256 of the same.
+func TestPairs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		digest := rapid.Custom(func(t *rapid.T) hufu.Digest {
+			return hufu.Digest(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"))
+		})
+		a, b := digest.Draw(t, "a"), digest.Draw(t, "b")
+		if got, want := HashInner(&a, &b), sha256.Sum256(slices.Concat([]byte{1}, a[:], b[:])); got != want {
+			t.Errorf("an inner node: %x, not %x", got, want)
+		}
+		if got, want := NewLeaf(a, b).Hash, sha256.Sum256(slices.Concat([]byte{0}, a[:], b[:])); got != want {
+			t.Errorf("a leaf: %x, not %x", got, want)
+		}
+	})
+}
 
 // naive is a whole trie by the definition, for proofs.
 type naive struct{ records map[hufu.Digest]KV }

@@ -157,8 +157,8 @@ func TestRows(t *testing.T) {
 		}, ""},
 		{"meta garbage", func(db *pebble.DB) error { return db.Set([]byte("m"), []byte("garbage"), pebble.Sync) }, "meta row"},
 		{"later format", func(db *pebble.DB) error {
-			return db.Set([]byte("m"), []byte("\xa5\x01\x04\x02\x01\x03\x01\x04\x58\x20"+strings.Repeat("r", 32)+"\x05\x00"), pebble.Sync)
-		}, "format 4 on disk"},
+			return db.Set([]byte("m"), []byte("\xa5\x01\x05\x02\x01\x03\x01\x04\x58\x20"+strings.Repeat("r", 32)+"\x05\x00"), pebble.Sync)
+		}, "format 5 on disk"},
 		{"record lost", func(db *pebble.DB) error {
 			return errors.Join(noCheckpoints(db), firstRecord(db, func(key, _ []byte) error { return db.Delete(key, pebble.Sync) }))
 		}, "have root"},

@@ -83,6 +83,15 @@ func sealed(bucket *hufu.Digest, leaves []byte) hufu.Digest {
 	return seal
 }
 
+// openPage are the leaves in a page, if it is that of the bucket.
+func openPage(page []byte, bucket *hufu.Digest) ([]proof.Leaf, bool) {
+	leaves := page[pageUnit:]
+	if sealed(bucket, leaves) != hufu.Digest(page[:pageUnit]) {
+		return nil, false
+	}
+	return leavesIn(leaves), true
+}
+
 // leafBytes and leavesIn see leaves as they lie in a page: Leaf is two arrays of bytes, and copying them to and fro
 // would take longer than the checksum.
 func leafBytes(leaves []proof.Leaf) []byte {
@@ -336,11 +345,13 @@ func (d *disk) readPage(n *node, p place, mem *[]byte, read func(vfs.File, []byt
 	from := len(*mem)
 	*mem = slices.Grow(*mem, r.size())[:from+r.size()]
 	page := (*mem)[from:]
-	if !read(f.file, page, r.offset()) || sealed(&n.hash, page[pageUnit:]) != hufu.Digest(page[:pageUnit]) {
-		*mem = (*mem)[:from]
-		return nil, false
+	if read(f.file, page, r.offset()) {
+		if leaves, ok := openPage(page, &n.hash); ok {
+			return leaves, true
+		}
 	}
-	return leavesIn(page[pageUnit:]), true
+	*mem = (*mem)[:from]
+	return nil, false
 }
 
 // readPageFile waits for what is not in memory.

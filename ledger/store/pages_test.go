@@ -55,11 +55,11 @@ func rewrite(t *testing.T, dir string, change func(old []byte) []byte) {
 	}
 }
 
-// eachLeaf changes the 64 bytes of every leaf: key hash and sealed hash.
-func eachLeaf(change func(leaf []byte)) func([]byte) []byte {
+// eachUnit changes every so many of the pieces of 32 bytes that pages consist of: a seal, and a key hash and a hash of each leaf.
+func eachUnit(step int, change func(unit []byte)) func([]byte) []byte {
 	return func(b []byte) []byte {
-		for i := 64; i+64 <= len(b); i += 64 {
-			change(b[i : i+64])
+		for i := 32; i+32 <= len(b); i += 32 * step {
+			change(b[i : i+32])
 		}
 		return b
 	}
@@ -98,26 +98,30 @@ func TestPages(t *testing.T) {
 		{"shifted", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b []byte) []byte { return append(make([]byte, 64), b...) })
 		}},
-		{"first bit of key hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[0] ^= 0x80 })) }},
+		{"first bit of everything", func(t *testing.T, dir string) { rewrite(t, dir, eachUnit(1, func(unit []byte) { unit[0] ^= 0x80 })) }},
 		// These bits decide nothing about the shape of a bucket.
-		{"last bit of key hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[31] ^= 1 })) }},
-		{"the same bit of both", func(t *testing.T, dir string) {
-			rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[31] ^= 1; leaf[63] ^= 1 }))
+		{"last bit of everything", func(t *testing.T, dir string) { rewrite(t, dir, eachUnit(1, func(unit []byte) { unit[31] ^= 1 })) }},
+		{"a bit of some units", func(t *testing.T, dir string) { rewrite(t, dir, eachUnit(5, func(unit []byte) { unit[12] ^= 4 })) }},
+		{"units in another order", func(t *testing.T, dir string) {
+			rewrite(t, dir, func(b []byte) []byte {
+				for i := 32; i+64 <= len(b); i += 64 {
+					copy(b[i:], bytes.Join([][]byte{b[i+32 : i+64], b[i : i+32]}, nil))
+				}
+				return b
+			})
 		}},
-		{"first bit of hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[32] ^= 0x80 })) }},
-		{"hashes", func(t *testing.T, dir string) { rewrite(t, dir, eachLeaf(func(leaf []byte) { leaf[40] ^= 1 })) }},
 		{"leaves in another order", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b []byte) []byte {
-				for i := 64; i+128 <= len(b); i += 128 {
+				for i := 64; i+128 <= len(b); i += 160 { // of pages of two leaves
 					copy(b[i:], bytes.Join([][]byte{b[i+64 : i+128], b[i : i+64]}, nil))
 				}
 				return b
 			})
 		}},
-		{"a leaf twice", func(t *testing.T, dir string) {
+		{"a unit twice", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b []byte) []byte {
-				for i := 64; i+128 <= len(b); i += 128 {
-					copy(b[i+64:i+128], b[i:i+64])
+				for i := 32; i+64 <= len(b); i += 64 {
+					copy(b[i+32:i+64], b[i:i+32])
 				}
 				return b
 			})
@@ -263,38 +267,40 @@ func TestPagesAreRead(t *testing.T) {
 	}
 }
 
-// TestFormatBefore opens a store of the format before, whose pages say nothing to this one: pages, trie and format are
+// TestFormatsBefore opens stores of formats before, whose pages say nothing to this one: pages, trie and format are
 // written anew from the records, once.
-func TestFormatBefore(t *testing.T) {
-	dir := fastDir(t)
-	p := grown(t, dir, 40)
-	format := func(db *pebble.DB, change func(row []byte)) error {
-		row, closer, err := db.Get([]byte("m"))
-		if err != nil {
-			return err
-		}
-		row = bytes.Clone(row)
-		change(row)
-		return errors.Join(closer.Close(), db.Set([]byte("m"), row, pebble.Sync))
-	}
-	edit(t, dir, func(db *pebble.DB) error { return format(db, func(row []byte) { row[2] = 2 }) })
-	rewrite(t, dir, func(b []byte) []byte { return make([]byte, len(b)) })
-	p.check(t, dir, crashOptions(), p.at, p.at)
-	edit(t, dir, func(db *pebble.DB) error {
-		return format(db, func(row []byte) {
-			if row[2] != 3 {
-				t.Errorf("the format is %d", row[2])
+func TestFormatsBefore(t *testing.T) {
+	for _, before := range []byte{2, 3} {
+		dir := fastDir(t)
+		p := grown(t, dir, 40)
+		format := func(db *pebble.DB, change func(row []byte)) error {
+			row, closer, err := db.Get([]byte("m"))
+			if err != nil {
+				return err
 			}
-		})
-	})
-	for _, path := range pagesIn(t, dir) {
-		data, err := os.ReadFile(path)
-		if err != nil || len(bytes.Trim(data, "\x00")) == 0 {
-			t.Errorf("%s is empty (%v)", path, err)
+			row = bytes.Clone(row)
+			change(row)
+			return errors.Join(closer.Close(), db.Set([]byte("m"), row, pebble.Sync))
 		}
+		edit(t, dir, func(db *pebble.DB) error { return format(db, func(row []byte) { row[2] = before }) })
+		rewrite(t, dir, func(b []byte) []byte { return make([]byte, len(b)) })
+		p.check(t, dir, crashOptions(), p.at, p.at)
+		edit(t, dir, func(db *pebble.DB) error {
+			return format(db, func(row []byte) {
+				if row[2] != 4 {
+					t.Errorf("the format is %d", row[2])
+				}
+			})
+		})
+		for _, path := range pagesIn(t, dir) {
+			data, err := os.ReadFile(path)
+			if err != nil || len(bytes.Trim(data, "\x00")) == 0 {
+				t.Errorf("%s is empty (%v)", path, err)
+			}
+		}
+		p.goOn(t, dir, crashOptions(), 20)
+		p.check(t, dir, crashOptions(), p.at, p.at)
 	}
-	p.goOn(t, dir, crashOptions(), 20)
-	p.check(t, dir, crashOptions(), p.at, p.at)
 }
 
 // TestPagesComeBack loses the pages; what is changed then has pages again.
