@@ -113,7 +113,7 @@ type stager struct {
 	grown  segment
 
 	spots []spot
-	ahead []view // segments that were looked into and not updated, the oldest first
+	ahead []view // segments that were looked into and have to wait, the oldest first
 	far   int    // changes in them
 	view  view   // of the segment being worked on
 	turn  int    // which of its buckets is next
@@ -127,7 +127,7 @@ const farAhead = 2048
 // view is what lookAhead knows of a segment.
 type view struct {
 	part  *part
-	whole bool
+	whole bool // nothing of it has to be waited for
 	found []found // buckets that changes are in, in the order of update
 	known []byte  // memory of their leaves
 }
@@ -147,33 +147,43 @@ func (d *disk) recordRows() (*pebble.Iterator, error) {
 	return rows, nil
 }
 
-// segment looks into a segment. Those before it are updated as soon as enough others are ahead.
+// segment looks into a segment and updates it: at once when nothing has to be waited for, while what was seen of it is in the
+// processor's caches, and otherwise when enough others are ahead.
 func (s *stager) segment(p *part) error {
-	s.ahead = append(s.ahead, s.lookAhead(p))
+	v := s.lookAhead(p)
+	if v.whole {
+		return s.updateSegment(v)
+	}
+	s.ahead = append(s.ahead, v)
 	s.far += len(p.todo)
 	return s.finish(farAhead)
 }
 
 // finish updates what is ahead, until no more than far changes are.
 func (s *stager) finish(far int) error {
-	for len(s.ahead) > 0 && (s.far > far || s.ahead[0].whole) {
-		s.view, s.ahead, s.turn = s.ahead[0], s.ahead[1:], 0
-		p := s.view.part
-		s.far -= len(p.todo)
-		s.seg, s.part = s.store.segs[p.segment], p
-		// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
-		p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
-		p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
-		p.pages = make([]byte, 0, pageSize(s.ample())*len(p.todo))
-		top, err := s.update(0, segmentDepth, p.todo)
-		if err != nil {
+	for len(s.ahead) > 0 && s.far > far {
+		v := s.ahead[0]
+		s.ahead = s.ahead[1:]
+		s.far -= len(v.part.todo)
+		if err := s.updateSegment(v); err != nil {
 			s.ahead = nil
 			return err
 		}
-		p.top = top
-		s.spare = append(s.spare, s.view)
 	}
 	return nil
+}
+
+func (s *stager) updateSegment(v view) (err error) {
+	p := v.part
+	s.view, s.turn = v, 0
+	s.seg, s.part = s.store.segs[p.segment], p
+	// Ample for one change a bucket: each path has a few nodes of its own, a bucket a few leaves.
+	p.changed = make([]changedNode, 0, 8*len(p.todo)+8)
+	p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
+	p.pages = make([]byte, 0, pageSize(s.ample())*len(p.todo))
+	p.top, err = s.update(0, segmentDepth, p.todo)
+	s.spare = append(s.spare, s.view)
+	return err
 }
 
 // ample is more leaves than most buckets have.
