@@ -162,7 +162,7 @@ func TestMeasureAll(t *testing.T) {
 	if len(f.Measurements) != 2 || json.Unmarshal(f.find("verify").Report, &verify) != nil || json.Unmarshal(f.find("store").Report, &store) != nil {
 		t.Fatalf("%+v", f)
 	}
-	if verify["old"] != 1.0 || store["got"] != "bench store --records 5,6 --plain-up-to 10000000 --dir /d --json" || f.find("store").Command != "hufu bench store --records 5,6 --plain-up-to 10000000" {
+	if verify["old"] != 1.0 || store["got"] != "bench store --records 5,6 --dir /d --json" || f.find("store").Command != "hufu bench store --records 5,6" {
 		t.Errorf("%v %v %s", verify, store, f.find("store").Command)
 	}
 	if err := measureAll(t.Context(), dir, f, binary, []string{"nothing"}, "", ""); err == nil {

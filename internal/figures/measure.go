@@ -41,7 +41,7 @@ func commands(records string) []measurement {
 		{Name: "resolve", Command: "resolve", onDisk: true},
 		{Name: "revoke", Command: "revoke", onDisk: true},
 		{Name: "protocol", Command: "protocol --sessions 100000", onDisk: true},
-		{Name: "store", Command: "store --records " + records + " --plain-up-to 10000000", onDisk: true},
+		{Name: "store", Command: "store --records " + records, onDisk: true},
 	}
 }
 
