@@ -166,13 +166,13 @@ func (s *stager) finish(far int) error {
 		s.ahead = s.ahead[1:]
 		s.far -= len(v.part.todo)
 		if err := s.updateSegment(v); err != nil {
-			s.ahead = nil
 			return err
 		}
 	}
 	return nil
 }
 
+// updateSegment computes what a segment is after its changes. When it can't, nothing else is computed.
 func (s *stager) updateSegment(v view) (err error) {
 	p := v.part
 	s.view, s.turn = v, 0
@@ -182,7 +182,9 @@ func (s *stager) updateSegment(v view) (err error) {
 	p.buckets = make([]changedBucket, 0, len(p.todo)+len(p.todo)/4+1)
 	p.pages = make([]byte, 0, pageSize(s.ample())*len(p.todo))
 	p.top, err = s.update(0, segmentDepth, p.todo)
-	s.spare = append(s.spare, s.view)
+	if s.spare = append(s.spare, s.view); err != nil {
+		s.ahead = nil
+	}
 	return err
 }
 
