@@ -127,7 +127,7 @@ const farAhead = 2048
 // view is what lookAhead knows of a segment.
 type view struct {
 	part  *part
-	whole bool // nothing of it has to be waited for
+	whole bool    // nothing of it has to be waited for
 	found []found // buckets that changes are in, in the order of update
 	known []byte  // memory of their leaves
 }
