@@ -41,12 +41,13 @@ const pairBits = 8 * (1 + 32 + 32)
 // them, so it is hashed with them in one piece and the sum is read off the digest's state: a third less time than by
 // sha256.Sum256. The state begins by saying of what form it is.
 func hashPair(prefix byte, a, b *hufu.Digest) hufu.Digest {
-	padded := [2 * sha256.BlockSize]byte{0: prefix, pairBits / 8: 0x80, 126: pairBits >> 8, 127: pairBits & 0xff}
+	const size = 2 * sha256.BlockSize
+	padded := [size]byte{0: prefix, pairBits / 8: 0x80, size - 2: pairBits >> 8, size - 1: pairBits & 0xff}
 	copy(padded[1:], a[:])
 	copy(padded[33:], b[:])
 	h := sha256.New()
 	h.Write(padded[:])
-	var buf [128]byte
+	var buf [128]byte // a state is 108
 	if h, ok := h.(encoding.BinaryAppender); ok {
 		if state, err := h.AppendBinary(buf[:0]); err == nil && bytes.HasPrefix(state, []byte("sha\x03")) && len(state) >= 4+sha256.Size {
 			return hufu.Digest(state[4 : 4+sha256.Size])

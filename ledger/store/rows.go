@@ -57,7 +57,8 @@ func decodeMeta(data []byte) (v version, old bool, err error) {
 		return v, false, fmt.Errorf("%w: meta row: %w", ErrCorrupt, err)
 	}
 	if row.Format < formatOldest || row.Format > formatVersion {
-		return v, false, fmt.Errorf("store: format %d on disk, this program reads %d", row.Format, formatVersion)
+		return v, false, fmt.Errorf("store: format %d on disk, this program reads %d to %d: use the version that wrote it, or a later one",
+			row.Format, formatOldest, formatVersion)
 	}
 	if len(row.Root) != len(hufu.Digest{}) {
 		return v, false, fmt.Errorf("%w: meta row: root of %d bytes", ErrCorrupt, len(row.Root))
